@@ -1,0 +1,29 @@
+# `make demo` and `make test` are all there is to type: each sets up .venv
+# first. The set-up runs again only when pyproject.toml changed.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test bench clean
+.DELETE_ON_ERROR:
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+	  "Python 3.11 or newer is needed; name one: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+demo: .venv/installed
+	$(BIN)/python -m benchmarks.demo
+
+test: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+bench: .venv/installed
+	$(BIN)/python -m benchmarks speed --out benchmarks/speed.json
+
+clean:
+	rm -rf .venv

@@ -1,0 +1,181 @@
+"""The description of one experiment: every choice that a run depends on."""
+
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, get_args, get_origin
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+
+class InputError(ValueError):
+    """A value that a user gave and can mend: one line, the value, the fix."""
+
+
+def _about(default: Any, text: str) -> Any:
+    """A field with its default and the sentence that ``--help`` shows."""
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass(frozen=True)
+class Config:
+    """Every choice of an experiment; ``recipes`` holds the named ones.
+
+    Letters of the paper (Goodfellow et al. 2014, Algorithm 1): ``k`` steps of
+    D for one of G, ``batch_size`` is m, ``noise_size`` the dimension of z.
+
+    Raises:
+        InputError: a value is out of its range; the message names it, the
+            range or the known values.
+
+    Example:
+        >>> Config(k=0)
+        Traceback (most recent call last):
+        ...
+        experiment.config.InputError: k is 0: it must be at least 1
+    """
+
+    recipe: str = _about("mlp", "name of the recipe that gives the defaults")
+
+    # Data
+    data: Literal["mnist5k", "mnist", "fashion-mnist", "gaussian"] = _about(
+        "mnist5k", "data set; mnist5k needs no download"
+    )
+
+    # The game: Algorithm 1
+    loss: Literal["saturating", "non-saturating"] = _about(
+        "non-saturating",
+        "what G descends: log(1 - D(G(z))), or -log D(G(z)) (section 3)",
+    )
+    k: int = _about(1, "discriminator steps for one generator step")
+    batch_size: int = _about(100, "m, images in a minibatch (mnist.yaml: 100)")
+    steps: int = _about(12_000, "iterations of Algorithm 1 in the whole run")
+    noise: Literal["uniform", "normal"] = _about(
+        "uniform", "the prior p(z), centred on 0"
+    )
+    noise_scale: float = _about(
+        3**0.5,
+        "half-width of a uniform z (mnist.yaml: sqrt 3), deviation of a normal",
+    )
+    noise_size: int = _about(100, "dimension of z (mnist.yaml: 100)")
+
+    # The two networks
+    network: Literal["mlp", "dcgan"] = _about("mlp", "architecture of G and D")
+    generator_hidden: tuple[int, ...] = _about(
+        (1200, 1200), "hidden units of G, by layer (mnist.yaml: 1200 1200)"
+    )
+    discriminator_hidden: tuple[int, ...] = _about(
+        (240, 240), "hidden units of D, by layer (mnist.yaml: 240, maxout)"
+    )
+    slope: float = _about(
+        0.2, "slope of D's leaky ReLU below zero; 0 makes it a ReLU"
+    )
+    output: Literal["sigmoid", "tanh", "linear"] = _about(
+        "sigmoid", "G's last activation; it sets the range of the data too"
+    )
+    keep_input: float = _about(
+        1.0, "dropout in D: share of input pixels kept (mnist.yaml: 0.8)"
+    )
+    keep_hidden: float = _about(
+        1.0, "dropout in D: share of hidden units kept (mnist.yaml: 0.5)"
+    )
+
+    # Initial weights
+    initializer: Literal["normal", "uniform"] = _about(
+        "uniform", "distribution of the first weights (mnist.yaml: uniform)"
+    )
+    generator_scale: float = _about(
+        0.05, "deviation or half-width of G's first weights (mnist.yaml: .05)"
+    )
+    discriminator_scale: float = _about(
+        0.05, "deviation or half-width of D's first weights"
+    )
+    bias: float = _about(0.0, "value of the first biases")
+    output_bias: Literal["mean", "constant"] = _about(
+        "constant",
+        "G's first output bias: logit of the mean image (mnist.yaml), or bias",
+    )
+
+    # The gradient-based rule
+    optimizer: Literal["adam", "sgd"] = _about(
+        "adam", "adam, or sgd with momentum as in the paper"
+    )
+    learning_rate: float = _about(2e-4, "step size of both players")
+    b1: float = _about(0.5, "adam: decay of the mean gradient")
+    b2: float = _about(0.999, "adam: decay of the mean squared gradient")
+    momentum: float = _about(0.5, "sgd: momentum (mnist.yaml starts at 0.5)")
+
+    # How it runs
+    seed: int = _about(0, "seed of the weights and of the stream")
+    precision: Literal["float32", "float64"] = _about(
+        "float32", "of all numbers; float64 is for proofs"
+    )
+    stream: Literal["shared", "device"] = _about(
+        "shared",
+        "random numbers: NumPy's, the same for both twins, "
+        "or the framework's own on the device, faster",
+    )
+    sample_every: int = _about(
+        500, "iterations between two pictures and checkpoints"
+    )
+
+    def __post_init__(self):
+        """Checks every field against its type, choices and range."""
+        for item in fields(self):
+            value = getattr(self, item.name)
+            known = get_args(item.type)
+            if get_origin(item.type) is Literal and value not in known:
+                raise InputError(
+                    f"{item.name.replace('_', '-')} {value!r} is unknown; "
+                    f"known: {', '.join(known)}"
+                )
+        at_least_one = ("k", "batch_size", "steps", "noise_size")
+        for name in (*at_least_one, "sample_every"):
+            self._require(name, getattr(self, name) >= 1, "at least 1")
+        for name in ("generator_hidden", "discriminator_hidden"):
+            sizes = getattr(self, name)
+            self._require(
+                name,
+                len(sizes) >= 1 and min(sizes) >= 1,
+                "one or more sizes of at least 1",
+            )
+        scales = ("generator_scale", "discriminator_scale", "noise_scale")
+        for name in ("learning_rate", *scales):
+            value = getattr(self, name)
+            self._require(name, 0 < value < np.inf, "a positive number")
+        for name in ("b1", "b2", "momentum", "slope"):
+            value = getattr(self, name)
+            self._require(name, 0 <= value < 1, "in [0, 1)")
+        for name in ("keep_input", "keep_hidden"):
+            value = getattr(self, name)
+            self._require(name, 0 < value <= 1, "in (0, 1]")
+        self._require("bias", np.isfinite(self.bias), "a finite number")
+        self._require("seed", 0 <= self.seed < 2**32, "in [0, 2^32)")
+        channels = {len(self.generator_hidden), len(self.discriminator_hidden)}
+        if self.network == "dcgan" and channels != {2}:
+            raise InputError(
+                "network dcgan has two hidden layers in each player "
+                "(28 = 4 x 7): give two sizes to generator-hidden and to "
+                "discriminator-hidden"
+            )
+        if self.network == "dcgan" and self.keep_input * self.keep_hidden < 1:
+            raise InputError(
+                "network dcgan has no dropout: leave keep-input and "
+                "keep-hidden at 1"
+            )
+        if self.output_bias == "mean" and self.output != "sigmoid":
+            raise InputError(
+                f"output-bias mean is a logit: it needs output sigmoid, "
+                f"not {self.output}"
+            )
+
+    def _require(self, name: str, holds: bool, what: str) -> None:
+        if not holds:  # also for nan, which fails every comparison
+            value = getattr(self, name)
+            raise InputError(
+                f"{name.replace('_', '-')} is {value}: it must be {what}"
+            )
+
+    @property
+    def dtype(self) -> DTypeLike:
+        """NumPy's type for ``precision``."""
+        return np.dtype(self.precision)

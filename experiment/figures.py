@@ -1,0 +1,171 @@
+"""Pictures: grids of samples, animations, curves, the paper's Figure 1."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+
+# One colour for each curve, apart in hue and in lightness.
+BLUE, ORANGE, GREEN, GREY = "#1f5fa8", "#d97706", "#2f8f4e", "#555555"
+
+
+def grid(images: NDArray[np.floating], columns: int) -> NDArray[np.uint8]:
+    """Images (n, h, w, 1) in [0, 1], row by row in one, 2 pixels apart.
+
+    Example:
+        >>> grid(np.ones((6, 28, 28, 1)), columns=3).shape
+        (62, 92)
+    """
+    n, height, width, _ = images.shape
+    rows = -(-n // columns)
+    tiles = np.zeros((rows * columns, height + 2, width + 2))
+    tiles[:n, 1:-1, 1:-1] = images[..., 0].clip(0, 1)
+    tiles = tiles.reshape(rows, columns, height + 2, width + 2)
+    whole = tiles.swapaxes(1, 2).reshape(rows * (height + 2), -1)
+    pixels = np.pad(whole, 1)
+    return (255 * pixels + 0.5).astype(np.uint8)
+
+
+def save_samples(
+    path: Path, samples: NDArray[np.floating], columns: int
+) -> None:
+    """Writes samples as a PNG: images in a grid, numbers as a histogram."""
+    if samples.ndim == 2:
+        figure = Figure(figsize=(6, 4), layout="constrained")
+        axis = figure.subplots()
+        axis.hist(samples[:, 0], bins=80, density=True, color=GREEN)
+        axis.set_xlabel(f"x, {len(samples)} samples of G")
+        figure.savefig(path, dpi=80)
+        return
+    pixels = grid(samples, columns).repeat(2, 0).repeat(2, 1)
+    Image.fromarray(pixels).save(path)
+
+
+def save_animation(
+    path: Path, frames: Sequence[Path], milliseconds: int = 200
+) -> None:
+    """Joins pictures to a GIF that rests on the last one."""
+    pictures = [Image.open(frame).convert("P") for frame in frames]
+    durations = [milliseconds] * (len(pictures) - 1) + [10 * milliseconds]
+    pictures[0].save(
+        path,
+        save_all=True,
+        append_images=pictures[1:],
+        duration=durations,
+        loop=0,
+    )
+
+
+def save_curves(
+    path: Path, runs: Mapping[str, Mapping[str, NDArray[np.floating]]]
+) -> None:
+    """Both losses, D(x) and D(G(z)) over the iterations.
+
+    Several runs are laid over each other: the first drawn wide and pale, the
+    next thin and dark, so that equal curves show as one line in another.
+    """
+    figure = Figure(figsize=(9, 6), layout="constrained")
+    axes = figure.subplots(2, 1, sharex=True)
+    panels = (
+        (("discriminator_loss", "generator_loss"), "loss"),
+        (("real_probability", "fake_probability"), "probability"),
+    )
+    labels = {
+        "discriminator_loss": "D's loss",
+        "generator_loss": "G's loss",
+        "real_probability": "D(x)",
+        "fake_probability": "D(G(z))",
+    }
+    for axis, (names, title) in zip(axes, panels, strict=True):
+        for name, color in zip(names, (BLUE, ORANGE), strict=True):
+            for i, (run, metrics) in enumerate(runs.items()):
+                label = (
+                    f"{labels[name]}, {run}" if len(runs) > 1 else labels[name]
+                )
+                axis.plot(
+                    *_smooth(metrics["step"], metrics[name]),
+                    color=color,
+                    label=label,
+                    linewidth=5 if len(runs) > 1 and i == 0 else 1,
+                    alpha=0.35 if len(runs) > 1 and i == 0 else 1,
+                )
+        axis.set_ylabel(title)
+        axis.grid(alpha=0.3)
+        axis.legend(loc="best", fontsize="small")
+    axes[1].axhline(0.5, color=GREY, linewidth=0.8, linestyle=":")
+    axes[1].set_ylim(0, 1)
+    axes[1].set_xlabel("iteration of Algorithm 1 (means of equal stretches)")
+    figure.savefig(path, dpi=100)
+
+
+def _smooth(
+    step: NDArray[np.floating], values: NDArray[np.floating]
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Means over at most 300 stretches: a run is too noisy to be drawn raw."""
+    width = max(1, len(step) // 300)
+    n = len(step) // width * width
+    return (
+        step[:n].reshape(-1, width).mean(1),
+        values[:n].reshape(-1, width).mean(1),
+    )
+
+
+def save_pair(
+    path: Path, grids: Mapping[str, NDArray[np.floating]], columns: int
+) -> None:
+    """Grids of samples beside each other, each under its title."""
+    figure = Figure(figsize=(5 * len(grids), 5.4), layout="constrained")
+    axes = np.atleast_1d(figure.subplots(1, len(grids)))
+    for axis, (title, images) in zip(axes, grids.items(), strict=True):
+        axis.imshow(grid(images, columns), cmap="gray", vmin=0, vmax=255)
+        axis.set_title(title)
+        axis.set_axis_off()
+    figure.savefig(path, dpi=100)
+
+
+def save_figure1(
+    path: Path,
+    data: NDArray[np.floating],
+    samples: NDArray[np.floating],
+    x: NDArray[np.floating],
+    probability: NDArray[np.floating],
+    step: int,
+) -> None:
+    """Figure 1 of the paper: the data's density, p_g, and D(x) between them.
+
+    Args:
+        path: the PNG to write.
+        data: the training set, (n, 1).
+        samples: of the generator, (m, 1).
+        x: where D was asked, (p,).
+        probability: D(x), (p,).
+        step: iterations so far, for the title.
+    """
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axis = figure.subplots()
+    bins = np.linspace(x[0], x[-1], 81)
+    width = bins[1] - bins[0]
+    for values, color, label in (
+        (data, GREY, "data, p(x)"),
+        (samples, GREEN, "G, p_g(x)"),
+    ):
+        counts, _ = np.histogram(values, bins)
+        axis.stairs(
+            counts / (len(values) * width),
+            bins,
+            fill=color == GREY,
+            alpha=0.35 if color == GREY else 1,
+            color=color,
+            label=label,
+        )
+    axis.plot(x, probability, color=BLUE, label="D(x)")
+    axis.axhline(0.5, color=BLUE, linewidth=0.8, linestyle=":")
+    axis.set_ylim(0, 1)
+    axis.set_xlim(x[0], x[-1])
+    axis.set_xlabel("x")
+    axis.set_title(f"iteration {step}", fontsize="medium")
+    axis.legend(loc="upper left", fontsize="small")
+    figure.savefig(path, dpi=80)

@@ -1,0 +1,80 @@
+"""The named experiments. ``recipe("mlp")`` is the one to start with."""
+
+from dataclasses import replace
+from typing import Any
+
+from experiment.config import Config, InputError
+
+# The paper's MLP on 5,000 digits: the authors' generator, noise and
+# initialisation (mnist.yaml), their cures for a collapse (output bias from
+# the mean image, dropout in D), with Adam in place of momentum.
+_MLP = Config(
+    recipe="mlp",
+    keep_hidden=0.5,
+    output_bias="mean",
+)
+
+# The smallest one, to read and to play with: one hidden layer each. Left
+# running beyond 50,000 iterations it collapses, which is worth seeing.
+_LECTURE = Config(
+    recipe="lecture",
+    batch_size=64,
+    steps=20_000,
+    noise_scale=1.0,
+    generator_hidden=(128,),
+    discriminator_hidden=(128,),
+    slope=0.0,
+    initializer="normal",
+    bias=0.1,
+    learning_rate=1e-3,
+    b1=0.9,
+)
+
+# Figure 1 of the paper: one-dimensional data, where D can be drawn.
+_FIGURE1 = Config(
+    recipe="figure1",
+    data="gaussian",
+    output="linear",
+    noise_scale=1.0,
+    noise_size=1,
+    generator_hidden=(32, 32),
+    discriminator_hidden=(32, 32),
+)
+
+# Radford et al. 2016 (DCGAN), cut down from 64x64 to 28x28.
+_DCGAN = Config(
+    recipe="dcgan",
+    network="dcgan",
+    batch_size=64,
+    steps=4_000,
+    noise="normal",
+    noise_scale=1.0,
+    generator_hidden=(128, 64),
+    discriminator_hidden=(64, 128),
+    output="tanh",
+    initializer="normal",
+    generator_scale=0.02,
+    discriminator_scale=0.02,
+    sample_every=200,
+)
+
+RECIPES = {
+    config.recipe: config for config in (_MLP, _LECTURE, _FIGURE1, _DCGAN)
+}
+
+
+def recipe(name: str, **changes: Any) -> Config:
+    """The named config, with any of its fields changed.
+
+    Raises:
+        InputError: no recipe has this name, or a changed value is invalid.
+
+    Example:
+        >>> recipe("lecture", k=2).generator_hidden
+        (128,)
+    """
+    if name not in RECIPES:
+        raise InputError(
+            f"recipe {name!r} is unknown; known: {', '.join(RECIPES)}"
+        )
+    return replace(RECIPES[name], **changes)

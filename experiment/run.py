@@ -1,0 +1,164 @@
+"""The run folder: config, metrics, checkpoints, and how each is read back.
+
+DIR/config.json             the experiment
+DIR/checkpoint.safetensors  the last checkpoint
+DIR/metrics.jsonl           one line for each iteration
+DIR/tensorboard/            the same for TensorBoard
+DIR/samples/, *.png, *.gif  pictures
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+from tensorboard.summary import Writer
+
+from experiment.config import Config, InputError
+
+
+def verify_state(
+    found: Mapping[str, NDArray], expected: Mapping[str, NDArray]
+) -> None:
+    """Holds a flat dict of arrays against what a game needs.
+
+    Raises:
+        InputError: names the first array that is missing, unknown, of another
+            shape or type, or not finite.
+    """
+    for name in expected.keys() - found.keys():
+        raise InputError(f"state lacks the array {name}")
+    for name in found.keys() - expected.keys():
+        raise InputError(f"state has an array that is not known: {name}")
+    for name, array in found.items():
+        wanted = expected[name]
+        if array.shape != wanted.shape or array.dtype != wanted.dtype:
+            raise InputError(
+                f"{name} is {array.dtype}{list(array.shape)}; the recipe "
+                f"needs {wanted.dtype}{list(wanted.shape)}"
+            )
+        if not np.isfinite(array).all():
+            raise InputError(f"{name} holds a number that is not finite")
+
+
+def create_folder(folder: Path, config: Config) -> None:
+    """Starts a run folder.
+
+    Raises:
+        InputError: the folder exists or cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError as error:
+        raise InputError(
+            f"--out {folder} exists already: choose another name, or go on "
+            f"with --resume {folder}"
+        ) from error
+    except OSError as error:
+        raise InputError(f"--out {folder}: {error.strerror}") from error
+    save_config(folder, config)
+
+
+def load_config(folder: Path) -> Config:
+    """The config of a run folder.
+
+    Raises:
+        InputError: the folder holds no readable config.
+    """
+    path = folder / "config.json"
+    try:
+        values = json.loads(path.read_text())
+        tuples = {k: tuple(v) for k, v in values.items() if isinstance(v, list)}
+        return Config(**{**values, **tuples})
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{folder} is not a run folder: it has no config.json"
+        ) from error
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path} is damaged ({error}): restore it or train anew"
+        ) from error
+
+
+def save_config(folder: Path, config: Config) -> None:
+    """Replaces the config of a run folder."""
+    _write(folder / "config.json", json.dumps(asdict(config), indent=2))
+
+
+def save_checkpoint(
+    folder: Path, step: int, state: Mapping[str, NDArray]
+) -> None:
+    """Writes a checkpoint beside the last one, then takes its place."""
+    path = folder / "checkpoint.safetensors"
+    beside = path.with_suffix(".partial")
+    save_file(dict(state), beside, metadata={"step": str(step)})
+    os.replace(beside, path)
+
+
+def load_checkpoint(folder: Path) -> tuple[int, dict[str, NDArray]]:
+    """Step and state of a run folder's last checkpoint.
+
+    Raises:
+        InputError: there is none, or it is cut short or damaged.
+    """
+    path = folder / "checkpoint.safetensors"
+    if not path.exists():
+        raise InputError(f"{folder} has no checkpoint: train anew")
+    try:
+        with safe_open(path, "numpy") as file:
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return int(file.metadata()["step"]), state
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"{path} is damaged ({' '.join(str(error).split())}): restore it "
+            "or train anew"
+        ) from error
+
+
+class MetricsLog:
+    """Metrics of every iteration, appended to a run folder."""
+
+    def __init__(self, folder: Path, step: int):
+        """Opens the log at ``step`` and drops what was written after it."""
+        self._path = folder / "metrics.jsonl"
+        self._writer = Writer(str(folder / "tensorboard"))
+        if self._path.exists():
+            kept = self._path.read_text().splitlines()[:step]
+            _write(self._path, "".join(f"{line}\n" for line in kept))
+
+    def append(self, step: int, metrics: Mapping[str, NDArray]) -> None:
+        """Adds the iterations up to ``step``; TensorBoard gets their mean."""
+        rows = zip(*metrics.values(), strict=True)
+        first = step - len(next(iter(metrics.values()))) + 1
+        with self._path.open("a") as file:
+            for i, row in enumerate(rows):
+                values = dict(zip(metrics, map(float, row), strict=True))
+                file.write(json.dumps({"step": first + i, **values}) + "\n")
+        for name, values in metrics.items():
+            self._writer.add_scalar(name, float(np.mean(values)), step)
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Closes TensorBoard's file."""
+        self._writer.close()
+
+
+def load_metrics(folder: Path) -> dict[str, NDArray[np.float64]]:
+    """Metrics of a run folder, one array over the iterations for each."""
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    rows: list[dict[str, Any]] = [json.loads(line) for line in lines]
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+
+
+def _write(path: Path, text: str) -> None:
+    beside = path.with_name(path.name + ".partial")
+    beside.write_text(text)
+    os.replace(beside, path)

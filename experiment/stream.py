@@ -1,0 +1,155 @@
+"""The shared stream: all randomness of training, as a function of the step.
+
+Everything random in Algorithm 1 (the minibatch x, the noise z, the dropout
+masks) is drawn here, before the step, with a counter-based generator keyed by
+(seed, step). So the steps themselves are deterministic, both twins see the
+same numbers, and a run that stopped goes on as if it had not.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiment.config import Config
+
+
+class DiscriminatorBatch(NamedTuple):
+    """What one discriminator step consumes.
+
+    Attributes:
+        x: minibatch of real data, (m, *sample).
+        z: minibatch of noise, (m, noise_size).
+        real_masks: dropout masks of D for x, by the name of what they mask
+            (``input``, ``hidden_0``...), each (m, units), scaled by 1/keep.
+        fake_masks: the same for G(z).
+    """
+
+    x: Any
+    z: Any
+    real_masks: dict[str, Any]
+    fake_masks: dict[str, Any]
+
+
+class GeneratorBatch(NamedTuple):
+    """What one generator step consumes: z (m, noise_size), D's masks."""
+
+    z: Any
+    masks: dict[str, Any]
+
+
+class Batch(NamedTuple):
+    """What one iteration of Algorithm 1 consumes.
+
+    Attributes:
+        discriminator: k discriminator batches, stacked on a leading axis.
+        generator: the batch of the generator step.
+    """
+
+    discriminator: DiscriminatorBatch
+    generator: GeneratorBatch
+
+
+def mask_units(
+    config: Config, sample_size: int
+) -> dict[str, tuple[int, float]]:
+    """Units and share kept of each of D's dropout masks, by name.
+
+    Example:
+        >>> mask_units(Config(keep_hidden=0.5), 784)
+        {'hidden_0': (240, 0.5), 'hidden_1': (240, 0.5)}
+    """
+    layers = {"input": (sample_size, config.keep_input)}
+    for i, units in enumerate(config.discriminator_hidden):
+        layers[f"hidden_{i}"] = (units, config.keep_hidden)
+    return {name: layer for name, layer in layers.items() if layer[1] < 1}
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Batches of ``data`` for ``config``, a pure function of the step."""
+
+    config: Config
+    data: NDArray[np.floating]
+
+    def batch(self, step: int) -> Batch:
+        """What iteration ``step`` (from 0) of Algorithm 1 consumes."""
+        config, rng = self.config, _generator(self.config, step)
+        k, m = config.k, config.batch_size
+        return Batch(
+            DiscriminatorBatch(
+                x=self.data[rng.integers(len(self.data), size=(k, m))],
+                z=_noise(config, rng, (k, m)),
+                real_masks=self._masks(rng, (k, m)),
+                fake_masks=self._masks(rng, (k, m)),
+            ),
+            GeneratorBatch(_noise(config, rng, (m,)), self._masks(rng, (m,))),
+        )
+
+    def batches(self, first: int, count: int) -> Batch:
+        """``count`` iterations from ``first``, stacked on a leading axis."""
+        return stack([self.batch(first + i) for i in range(count)])
+
+    def _masks(
+        self, rng: np.random.Generator, shape: tuple[int, ...]
+    ) -> dict[str, NDArray[np.floating]]:
+        layers = mask_units(self.config, self.data[0].size)
+        return {
+            name: np.where(
+                rng.random((*shape, units), np.float32) < keep, 1 / keep, 0
+            ).astype(self.config.dtype)
+            for name, (units, keep) in layers.items()
+        }
+
+
+def fixed_noise(config: Config, n: int) -> NDArray[np.floating]:
+    """The z of every picture of a run, (n, noise_size); the first n rows."""
+    return _noise(config, _generator(config, 2**64 - 1), (n,))
+
+
+def _generator(config: Config, step: int) -> np.random.Generator:
+    key = np.array([config.seed, step], np.uint64)
+    return np.random.Generator(np.random.Philox(key=key))
+
+
+def _noise(
+    config: Config, rng: np.random.Generator, shape: tuple[int, ...]
+) -> NDArray[np.floating]:
+    shape = (*shape, config.noise_size)
+    if config.noise == "normal":
+        z = rng.standard_normal(shape)
+    else:
+        z = rng.uniform(-1, 1, shape)
+    return (config.noise_scale * z).astype(config.dtype)
+
+
+def map_arrays(function: Callable, *trees: Any) -> Any:
+    """Applies a function to the arrays of batches (named tuples and dicts).
+
+    Example:
+        >>> map_arrays(len, GeneratorBatch([1, 2], {"input": [3]}))
+        GeneratorBatch(z=2, masks={'input': 1})
+    """
+    first = trees[0]
+    if isinstance(first, dict):
+        return {
+            key: map_arrays(function, *(tree[key] for tree in trees))
+            for key in first
+        }
+    if isinstance(first, tuple):
+        leaves = zip(*trees, strict=True)
+        return type(first)(*(map_arrays(function, *leaf) for leaf in leaves))
+    return function(*trees)
+
+
+def stack(batches: list[Any]) -> Any:
+    """Batches of equal shape, stacked on a new leading axis."""
+    return map_arrays(lambda *arrays: np.stack(arrays), *batches)
+
+
+def slices(stacked: Any) -> Iterator[Any]:
+    """Iterates over the leading axis of stacked batches."""
+    for i in range(len(stacked[0])):
+        yield map_arrays(lambda array, i=i: array[i], stacked)

@@ -1,0 +1,193 @@
+"""A run of either twin from a game to a full run folder."""
+
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from experiment import figures, run
+from experiment.config import Config, InputError
+from experiment.stream import Stream, fixed_noise
+
+# Iterations between two looks at the clock and at the metrics.
+_CHUNK = 50
+_PICTURES = 64
+
+
+def run_training(
+    twin: ModuleType,
+    config: Config,
+    data: NDArray[np.floating],
+    device: Any,
+    game: Any,
+    folder: Path,
+    step: int,
+) -> int:
+    """Trains ``game`` from iteration ``step`` to ``config.steps``.
+
+    Writes pictures, metrics and checkpoints to the run folder as it goes.
+
+    Returns:
+        The exit status: 0, or 130 when the user pressed Ctrl-C.
+
+    Raises:
+        InputError: a loss is not finite any more.
+    """
+    console = Console(stderr=True)
+    log = run.MetricsLog(folder, step)
+    saved = step
+    try:
+        if step == 0:
+            run.save_checkpoint(folder, 0, twin.to_numpy(game))
+            picture(twin, config, data, game, folder, 0)
+        advance = _advance(twin, config, data, device)
+        with _Progress(console, config, step) as report:
+            while step < config.steps:
+                due = (step // config.sample_every + 1) * config.sample_every
+                count = min(step + _CHUNK, due, config.steps) - step
+                start = time.perf_counter()
+                game, metrics = advance(game, step, count)
+                values = {
+                    name: np.array(value)
+                    for name, value in metrics._asdict().items()
+                }
+                seconds = time.perf_counter() - start
+                step += count
+                _require_finite(values, step)
+                log.append(step, values)
+                report(step, count, seconds, values)
+                if step == due or step == config.steps:
+                    run.save_checkpoint(folder, step, twin.to_numpy(game))
+                    saved = step
+                    picture(twin, config, data, game, folder, step)
+    except KeyboardInterrupt:
+        console.print(
+            f"stopped; the checkpoint of iteration {saved} is kept. Go on "
+            f"with: python -m {twin.__name__} train --resume {folder}",
+            soft_wrap=True,
+            highlight=False,
+        )
+        return 130
+    finally:
+        log.close()
+    summary(folder)
+    for name in ("samples.gif", "curves.png", f"samples/{step:06d}.png"):
+        print(folder / name)
+    return 0
+
+
+def picture(
+    twin: ModuleType,
+    config: Config,
+    data: NDArray[np.floating],
+    game: Any,
+    folder: Path,
+    step: int,
+) -> None:
+    """Adds the picture of iteration ``step``: samples, or Figure 1."""
+    path = folder / "samples" / f"{step:06d}.png"
+    path.parent.mkdir(exist_ok=True)
+    if config.data == "gaussian":
+        mean, deviation = data.mean(), data.std()
+        x = np.linspace(mean - 5 * deviation, mean + 5 * deviation, 201)
+        x = x.astype(config.dtype)
+        probability = twin.discriminate(game, x[:, np.newaxis])
+        samples = twin.sample_images(game, fixed_noise(config, 10_000))
+        figures.save_figure1(path, data, samples, x, probability, step)
+    else:
+        samples = twin.sample_images(game, fixed_noise(config, _PICTURES))
+        figures.save_samples(path, samples, columns=8)
+
+
+def summary(folder: Path) -> None:
+    """Draws the curves and the animation of a run folder."""
+    figures.save_curves(folder / "curves.png", {"": run.load_metrics(folder)})
+    frames = sorted((folder / "samples").glob("*.png"))
+    figures.save_animation(folder / "samples.gif", frames)
+
+
+def _advance(
+    twin: ModuleType, config: Config, data: NDArray[np.floating], device: Any
+) -> Callable[[Any, int, int], tuple[Any, Any]]:
+    """Training on from iteration ``first``, by the config's stream."""
+    if config.stream == "device":
+        return twin.device_stream(config, data, device)
+    stream = Stream(config, data)
+    return lambda game, first, count: twin.train(
+        game, twin.place(stream.batches(first, count), device)
+    )
+
+
+def _require_finite(metrics: dict[str, NDArray], step: int) -> None:
+    for name, values in metrics.items():
+        if not np.isfinite(values).all():
+            raise InputError(
+                f"{name} is not finite before iteration {step}: the run "
+                "diverged; lower --learning-rate"
+            )
+
+
+class _Progress:
+    """Images/s and time left: a bar on a terminal, else a line in a while."""
+
+    def __init__(self, console: Console, config: Config, step: int):
+        self._console, self._config = console, config
+        self._seconds: list[float] = []
+        self._printed = time.monotonic()
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[text]}"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task(
+            config.recipe, total=config.steps, completed=step, text=""
+        )
+
+    def __enter__(self):
+        self._bar.start()
+        return self._report
+
+    def __exit__(self, *_):
+        self._bar.stop()
+
+    def _report(
+        self, step: int, count: int, seconds: float, metrics: dict
+    ) -> None:
+        self._seconds.append(seconds / count)
+        pace = statistics.median(self._seconds[-20:])
+        images = self._config.k * self._config.batch_size / pace
+        mean = {name: float(values.mean()) for name, values in metrics.items()}
+        text = (
+            f"{images:,.0f} images/s  D {mean['discriminator_loss']:.3f}  "
+            f"G {mean['generator_loss']:.3f}  "
+            f"D(x) {mean['real_probability']:.2f}  "
+            f"D(G(z)) {mean['fake_probability']:.2f}"
+        )
+        self._bar.update(self._task, completed=step, text=text)
+        if self._bar.disable and (
+            time.monotonic() - self._printed > 10 or step == self._config.steps
+        ):
+            self._printed = time.monotonic()
+            left = pace * (self._config.steps - step)
+            self._console.print(
+                f"{step}/{self._config.steps}  {text}  {left:.0f} s left",
+                soft_wrap=True,
+                highlight=False,
+            )

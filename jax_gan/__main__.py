@@ -1,0 +1,9 @@
+"""``python -m jax_gan train | sample | interpolate | info``."""
+
+import sys
+
+import jax_gan
+from experiment.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(jax_gan))

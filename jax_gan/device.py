@@ -1,0 +1,37 @@
+"""Where and in which precision JAX computes, set explicitly."""
+
+from typing import Any
+
+import jax
+
+from experiment.config import Config, InputError
+
+
+def select_device(name: str, config: Config) -> jax.Device:
+    """The device of a run; sets JAX's precision for the whole process.
+
+    Products of matrices keep every bit of the precision asked for (no TF32).
+
+    Args:
+        name: ``cpu``, ``gpu``, or ``auto`` for the best one at hand.
+        config: gives the precision.
+
+    Raises:
+        InputError: a GPU is asked for and JAX sees none.
+    """
+    jax.config.update("jax_enable_x64", config.precision == "float64")
+    jax.config.update("jax_default_matmul_precision", "highest")
+    if name == "auto":
+        return jax.devices()[0]
+    try:
+        return jax.devices(name)[0]
+    except RuntimeError as error:
+        raise InputError(
+            f"--device {name}: JAX sees none here; take --device cpu, or "
+            "install CUDA's JAX: pip install -e '.[cuda]'"
+        ) from error
+
+
+def place(batch: Any, device: jax.Device | None = None) -> Any:
+    """A batch of NumPy arrays, as arrays on the device."""
+    return jax.device_put(batch, device)

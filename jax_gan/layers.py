@@ -1,0 +1,139 @@
+"""Layers, with PyTorch's conventions wherever Flax's differ.
+
+Images are (m, height, width, channels). Convolutions halve or double the
+image: kernel 4, stride 2, padding 1.
+"""
+
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import Array, lax, random
+from jaxtyping import Float
+
+from experiment.config import Config
+from jax_gan.convolution import convolve, convolve_transposed
+
+
+def initializer(config: Config, scale: float) -> nn.initializers.Initializer:
+    """First weights: normal of deviation ``scale``, or uniform on +-scale."""
+    if config.initializer == "normal":
+        return nn.initializers.normal(scale)
+
+    def uniform(key, shape, dtype):
+        return random.uniform(key, shape, dtype, -scale, scale)
+
+    return uniform
+
+
+def leaky_relu(h: Array, slope: float) -> Array:
+    """h where h > 0, else slope h; its derivative at 0 is slope.
+
+    ``jax.nn.leaky_relu`` has derivative 1 at 0, PyTorch has slope, and black
+    pixels put many a unit exactly there.
+
+    Example:
+        >>> print(leaky_relu(jnp.array([-1.0, 2.0]), 0.2))
+        [-0.2  2. ]
+    """
+    return jnp.where(h > 0, h, slope * h)
+
+
+def dropout(h: Array, mask: Array | None) -> Array:
+    """h times its mask, which holds 0 or 1/keep; no mask in evaluation."""
+    return h if mask is None else h * mask
+
+
+class Dense(nn.Module):
+    """Affine map of the last axis; without bias before a batch norm."""
+
+    features: int
+    kernel_init: Any
+    bias_init: float
+    dtype: Any
+    use_bias: bool = True
+
+    @nn.compact
+    def __call__(self, h: Float[Array, "m in"]) -> Float[Array, "m out"]:
+        """H kernel + bias."""
+        shape = (h.shape[-1], self.features)
+        h = h @ self.param("kernel", self.kernel_init, shape, self.dtype)
+        return h + _bias(self) if self.use_bias else h
+
+
+class Convolution(nn.Module):
+    """Halves height and width; the kernel is (4, 4, in, out)."""
+
+    features: int
+    kernel_init: Any
+    bias_init: float
+    dtype: Any
+    use_bias: bool = True
+
+    @nn.compact
+    def __call__(self, h: Float[Array, "m h w i"]) -> Float[Array, "m _ _ o"]:
+        """Cross-correlation of h with the kernel, plus bias."""
+        shape = (4, 4, h.shape[-1], self.features)
+        h = convolve(
+            h, self.param("kernel", self.kernel_init, shape, self.dtype)
+        )
+        return h + _bias(self) if self.use_bias else h
+
+
+class TransposedConvolution(nn.Module):
+    """Doubles height and width; the kernel is (4, 4, out, in)."""
+
+    features: int
+    kernel_init: Any
+    bias_init: float
+    dtype: Any
+    use_bias: bool = True
+
+    @nn.compact
+    def __call__(self, h: Float[Array, "m h w i"]) -> Float[Array, "m _ _ o"]:
+        """The gradient of a convolution with regard to its input."""
+        shape = (4, 4, self.features, h.shape[-1])
+        kernel = self.param("kernel", self.kernel_init, shape, self.dtype)
+        h = convolve_transposed(h, kernel)
+        return h + _bias(self) if self.use_bias else h
+
+
+def _bias(layer: Any) -> Array:
+    constant = nn.initializers.constant(layer.bias_init)
+    return layer.param("bias", constant, (layer.features,), layer.dtype)
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation over all axes but the last, by PyTorch's rules.
+
+    The batch is normalised with its biased variance; the running variance is
+    unbiased and moves by a tenth. Flax differs in both, and keeps float32
+    statistics beside float64 weights.
+    """
+
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, h: Float[Array, "*m c"]) -> Float[Array, "*m c"]:
+        """(h - mean) / sqrt(variance + 1e-5), scaled and shifted."""
+        shape = h.shape[-1:]
+        scale = self.param("scale", nn.initializers.ones, shape, self.dtype)
+        bias = self.param("bias", nn.initializers.zeros, shape, self.dtype)
+        running_mean = self.variable(
+            "batch_stats", "mean", jnp.zeros, shape, self.dtype
+        )
+        running_var = self.variable(
+            "batch_stats", "var", jnp.ones, shape, self.dtype
+        )
+        if not self.is_mutable_collection("batch_stats"):  # evaluation
+            mean, var = running_mean.value, running_var.value
+        else:
+            axes = tuple(range(h.ndim - 1))
+            mean = h.mean(axes)
+            var = jnp.square(h - mean).mean(axes)
+            if not self.is_initializing():
+                n = h.size // h.shape[-1]
+                unbiased = var * (n / (n - 1))
+                running_mean.value += 0.1 * (mean - running_mean.value)
+                running_var.value += 0.1 * (unbiased - running_var.value)
+        return (h - mean) * (scale * lax.rsqrt(var + 1e-5)) + bias

@@ -1,0 +1,94 @@
+"""Samples of the players, and batches drawn on the device."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax, random
+from numpy.typing import NDArray
+
+from experiment.config import Config
+from experiment.stream import (
+    Batch,
+    DiscriminatorBatch,
+    GeneratorBatch,
+    mask_units,
+)
+from jax_gan.game import Game
+from jax_gan.train import Metrics, train_step
+
+
+def sample_images(game: Game, z: NDArray[np.floating]) -> NDArray[np.floating]:
+    """G(z) in evaluation: images (n, 28, 28, 1) in [0, 1].
+
+    For one-dimensional data: numbers (n, 1) in the data's own range.
+    """
+    images = np.array(jax.jit(Game.generate)(game, z))
+    tanh = game.generator.network.config.output == "tanh"
+    return (images + 1) / 2 if tanh else images
+
+
+def discriminate(game: Game, x: NDArray[np.floating]) -> NDArray[np.floating]:
+    """D(x) in evaluation: the probability, (n,), that each x is real."""
+    return np.array(jax.jit(Game.discriminate)(game, x))
+
+
+def sample_batch(config: Config, data: Array, key: Array) -> Batch:
+    """The batch of one iteration, drawn by JAX from the key.
+
+    Distributed as ``experiment.stream.Stream.batch``, with other numbers.
+    """
+    k, m = config.k, config.batch_size
+    keys = random.split(key, 6)
+
+    def noise(key: Array, *shape: int) -> Array:
+        shape = (*shape, config.noise_size)
+        if config.noise == "normal":
+            return config.noise_scale * random.normal(key, shape, data.dtype)
+        width = config.noise_scale
+        return random.uniform(key, shape, data.dtype, -width, width)
+
+    def masks(key: Array, *shape: int) -> dict[str, Array]:
+        layers = mask_units(config, data[0].size)
+        return {
+            name: random.bernoulli(random.fold_in(key, i), keep, (*shape, n))
+            / jnp.asarray(keep, data.dtype)
+            for i, (name, (n, keep)) in enumerate(layers.items())
+        }
+
+    return Batch(
+        DiscriminatorBatch(
+            x=data[random.randint(keys[0], (k, m), 0, len(data))],
+            z=noise(keys[1], k, m),
+            real_masks=masks(keys[2], k, m),
+            fake_masks=masks(keys[3], k, m),
+        ),
+        GeneratorBatch(noise(keys[4], m), masks(keys[5], m)),
+    )
+
+
+def device_stream(
+    config: Config, data: NDArray[np.floating], device: Any = None
+) -> Callable[[Game, int, int], tuple[Game, Metrics]]:
+    """``train`` with batches drawn on the device, inside the run.
+
+    Returns:
+        A function of (game, first, count) that runs ``count`` iterations from
+        number ``first``; a pure function of the seed and these numbers.
+    """
+    data = jax.device_put(data, device)
+    # The generator of the hardware: several times faster than the default.
+    key = random.key(config.seed, impl="rbg")
+
+    @partial(jax.jit, donate_argnames="game", static_argnames="count")
+    def run(game: Game, data: Array, key: Array, first: int, count: int):
+        def iteration(game: Game, step: Array):
+            batch = sample_batch(config, data, random.fold_in(key, step))
+            return train_step(game, batch)
+
+        return lax.scan(iteration, game, first + jnp.arange(count))
+
+    return lambda game, first, count: run(game, data, key, first, count)

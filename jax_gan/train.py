@@ -1,0 +1,85 @@
+"""Algorithm 1 of Goodfellow et al. 2014, and nothing else."""
+
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+from jax import Array, lax, value_and_grad
+from jax.nn import sigmoid
+
+from experiment.stream import Batch, DiscriminatorBatch, GeneratorBatch
+from jax_gan.game import Game
+from jax_gan.losses import discriminator_loss
+
+
+class Metrics(NamedTuple):
+    """What an iteration reports, in the paper's terms.
+
+    The discriminator's are those of the last of its k steps, before it.
+    """
+
+    discriminator_loss: Array  # -V(D, G)
+    real_probability: Array  # mean D(x)
+    fake_probability: Array  # mean D(G(z))
+    generator_loss: Array
+
+
+def discriminator_step(
+    game: Game, batch: DiscriminatorBatch
+) -> tuple[Game, tuple[Array, Array, Array]]:
+    """Updates D by descending -mean[log D(x) + log(1 - D(G(z)))]."""
+    x, z, real_masks, fake_masks = batch
+    fake, G = game.generator(z)
+
+    def loss(params: Any):
+        D = replace(game.discriminator, params=params)
+        real_logits, D = D(x, real_masks)
+        fake_logits, D = D(fake, fake_masks)
+        value = discriminator_loss(real_logits, fake_logits)
+        return value, (real_logits, fake_logits, D)
+
+    (value, (real_logits, fake_logits, D)), gradients = value_and_grad(
+        loss, has_aux=True
+    )(game.discriminator.params)
+    D = D.descend(gradients)
+
+    probabilities = sigmoid(real_logits).mean(), sigmoid(fake_logits).mean()
+    return replace(game, generator=G, discriminator=D), (value, *probabilities)
+
+
+def generator_step(game: Game, batch: GeneratorBatch) -> tuple[Game, Array]:
+    """Updates G by descending log(1 - D(G(z))), or -log D(G(z))."""
+    z, masks = batch
+
+    def loss(params: Any):
+        G = replace(game.generator, params=params)
+        fake, G = G(z)
+        fake_logits, D = game.discriminator(fake, masks)
+        value = game.generator_loss(fake_logits)
+        return value, (G, D)
+
+    (value, (G, D)), gradients = value_and_grad(loss, has_aux=True)(
+        game.generator.params
+    )
+    G = G.descend(gradients)
+
+    return replace(game, generator=G, discriminator=D), value
+
+
+@jax.jit
+def train_step(game: Game, batch: Batch) -> tuple[Game, Metrics]:
+    """One iteration of Algorithm 1: k steps of D, then one step of G."""
+    game, of_d = lax.scan(discriminator_step, game, batch.discriminator)
+    game, of_g = generator_step(game, batch.generator)
+    return game, Metrics(*(values[-1] for values in of_d), of_g)
+
+
+@partial(jax.jit, donate_argnames="game")
+def train(game: Game, batches: Batch) -> tuple[Game, Metrics]:
+    """A run: one iteration for each of the stacked batches.
+
+    The given game is used up (its buffers are donated); go on with the
+    returned one.
+    """
+    return lax.scan(train_step, game, batches)

@@ -1,0 +1,76 @@
+"""The state of a game as one flat dict of NumPy arrays, and back.
+
+Names and layouts belong to neither framework, so either twin loads what the
+other saved: ``generator/params/hidden_0/kernel``,
+``discriminator/statistics/norm/mean``, ``generator/optimizer/m/...``. A dense
+kernel is [in, out], a convolution's [height, width, in, out], a transposed
+convolution's [height, width, out, in].
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+from numpy.typing import NDArray
+from optax import tree_utils
+
+from experiment.run import verify_state
+from jax_gan.game import Game, Player
+from jax_gan.optim import STATE_NAMES
+
+
+def to_numpy(game: Game) -> dict[str, NDArray]:
+    """Weights, statistics and optimizer state, copied."""
+    tree = {
+        "generator": _nested(game.generator),
+        "discriminator": _nested(game.discriminator),
+    }
+    flat = flatten_dict(tree, sep="/")
+    return {name: np.array(leaf) for name, leaf in flat.items()}
+
+
+def from_numpy(game: Game, arrays: dict[str, NDArray]) -> Game:
+    """The game with the state of ``arrays``, copied.
+
+    Raises:
+        InputError: names, shapes or types are not those of the game, or a
+            number is not finite.
+    """
+    verify_state(arrays, to_numpy(game))
+    device = jax.tree.leaves(game)[0].sharding
+    flat = {name: jnp.array(array) for name, array in arrays.items()}
+    tree = jax.device_put(unflatten_dict(flat, sep="/"), device)
+    return replace(
+        game,
+        generator=_filled(game.generator, tree["generator"]),
+        discriminator=_filled(game.discriminator, tree["discriminator"]),
+    )
+
+
+def _nested(player: Player) -> dict[str, Any]:
+    state = {
+        name: tree_utils.tree_get(player.optimizer_state, of_optax)
+        for of_optax, name in STATE_NAMES.items()
+    }
+    return {
+        "params": player.params,
+        "statistics": player.statistics,
+        "optimizer": {k: v for k, v in state.items() if v is not None},
+    }
+
+
+def _filled(player: Player, tree: dict[str, Any]) -> Player:
+    state = {
+        of_optax: tree["optimizer"][name]
+        for of_optax, name in STATE_NAMES.items()
+        if name in tree["optimizer"]
+    }
+    return replace(
+        player,
+        params=tree["params"],
+        statistics=tree.get("statistics", {}),
+        optimizer_state=tree_utils.tree_set(player.optimizer_state, **state),
+    )

@@ -1,0 +1,20 @@
+"""The GAN of Goodfellow et al. 2014 in PyTorch, the reference."""
+
+from torch_ref.device import place, select_device
+from torch_ref.game import create
+from torch_ref.sample import device_stream, discriminate, sample_images
+from torch_ref.train import train, train_step
+from torch_ref.weights import from_numpy, to_numpy
+
+__all__ = [
+    "create",
+    "device_stream",
+    "discriminate",
+    "from_numpy",
+    "place",
+    "sample_images",
+    "select_device",
+    "to_numpy",
+    "train",
+    "train_step",
+]

@@ -1,0 +1,38 @@
+"""Where and in which precision PyTorch computes, set explicitly."""
+
+from typing import Any
+
+import torch
+
+from experiment.config import Config, InputError
+from experiment.stream import map_arrays
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+def select_device(name: str, config: Config) -> torch.device:
+    """The device of a run; sets PyTorch's precision for the whole process.
+
+    Products of matrices keep every bit of the precision asked for (no TF32).
+
+    Args:
+        name: ``cpu``, ``gpu``, or ``auto`` for the best one at hand.
+        config: the experiment; PyTorch's precision is that of its tensors.
+
+    Raises:
+        InputError: a GPU is asked for and PyTorch sees none.
+    """
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    if name == "gpu" and not torch.cuda.is_available():
+        raise InputError(
+            f"--device {name}: PyTorch sees none here; take --device cpu, or "
+            "install a CUDA build of torch"
+        )
+    use_gpu = name == "gpu" or (name == "auto" and torch.cuda.is_available())
+    return torch.device("cuda" if use_gpu else "cpu")
+
+
+def place(batch: Any, device: torch.device | None = None) -> Any:
+    """A batch of NumPy arrays, as tensors on the device; copies."""
+    return map_arrays(lambda array: torch.tensor(array, device=device), batch)

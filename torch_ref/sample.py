@@ -1,0 +1,97 @@
+"""Samples of the players, and batches drawn on the device."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from experiment.config import Config
+from experiment.stream import (
+    Batch,
+    DiscriminatorBatch,
+    GeneratorBatch,
+    mask_units,
+)
+from torch_ref.game import Game
+from torch_ref.train import Metrics, train_step
+
+
+def sample_images(game: Game, z: NDArray[np.floating]) -> NDArray[np.floating]:
+    """G(z) in evaluation: images (n, 28, 28, 1) in [0, 1].
+
+    For one-dimensional data: numbers (n, 1) in the data's own range.
+    """
+    images = game.generate(_like(game, z)).cpu().numpy()
+    tanh = game.generator.network.config.output == "tanh"
+    return (images + 1) / 2 if tanh else images
+
+
+def discriminate(game: Game, x: NDArray[np.floating]) -> NDArray[np.floating]:
+    """D(x) in evaluation: the probability, (n,), that each x is real."""
+    return game.discriminate(_like(game, x)).cpu().numpy()
+
+
+def _like(game: Game, array: NDArray[np.floating]) -> Tensor:
+    parameter = next(game.generator.network.parameters())
+    return torch.tensor(array, device=parameter.device)
+
+
+def sample_batch(config: Config, data: Tensor, rng: torch.Generator) -> Batch:
+    """The batch of one iteration, drawn by PyTorch's generator.
+
+    Distributed as ``experiment.stream.Stream.batch``, with other numbers.
+    """
+    k, m = config.k, config.batch_size
+    like = {"dtype": data.dtype, "device": data.device, "generator": rng}
+
+    def noise(*shape: int) -> Tensor:
+        shape = (*shape, config.noise_size)
+        if config.noise == "normal":
+            return config.noise_scale * torch.randn(shape, **like)
+        return config.noise_scale * (2 * torch.rand(shape, **like) - 1)
+
+    def masks(*shape: int) -> dict[str, Tensor]:
+        layers = mask_units(config, data[0].numel())
+        return {
+            name: (torch.rand(*shape, n, **like) < keep).to(data.dtype) / keep
+            for name, (n, keep) in layers.items()
+        }
+
+    chosen = torch.randint(len(data), (k, m), device=data.device, generator=rng)
+    return Batch(
+        DiscriminatorBatch(
+            x=data[chosen],
+            z=noise(k, m),
+            real_masks=masks(k, m),
+            fake_masks=masks(k, m),
+        ),
+        GeneratorBatch(noise(m), masks(m)),
+    )
+
+
+def device_stream(
+    config: Config, data: NDArray[np.floating], device: Any = None
+) -> Callable[[Game, int, int], tuple[Game, Metrics]]:
+    """``train`` with batches drawn on the device, inside the run.
+
+    Returns:
+        A function of (game, first, count) that runs ``count`` iterations from
+        number ``first``; a pure function of the seed and these numbers.
+    """
+    on_device = torch.tensor(data, device=device)
+    rng = torch.Generator(device or "cpu")
+
+    def run(game: Game, first: int, count: int) -> tuple[Game, Metrics]:
+        metrics = []
+        for step in range(first, first + count):
+            # Odd multiples of the seed: no two steps of a run share 32 bits,
+            # which is all that the CPU's generator takes.
+            rng.manual_seed((config.seed * 0x9E3779B1 + step) % 2**32)
+            batch = sample_batch(config, on_device, rng)
+            metrics.append(train_step(game, batch)[1])
+        return game, Metrics(*map(torch.stack, zip(*metrics, strict=True)))
+
+    return run
