@@ -175,7 +175,7 @@ def _add_device(group: Any) -> None:
 def _config(options: argparse.Namespace) -> Config:
     """The recipe, or the resumed run's config, with the options' changes."""
     values = {item.name: getattr(options, item.name) for item in fields(Config)}
-    changes = {
+    changes: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in values.items()
         if value is not None

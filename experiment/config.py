@@ -4,7 +4,6 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args, get_origin
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 
 class InputError(ValueError):
@@ -176,6 +175,6 @@ class Config:
             )
 
     @property
-    def dtype(self) -> DTypeLike:
+    def dtype(self) -> np.dtype:
         """NumPy's type for ``precision``."""
         return np.dtype(self.precision)

@@ -12,6 +12,7 @@ _MLP = Config(
     recipe="mlp",
     keep_hidden=0.5,
     output_bias="mean",
+    learning_rate=5e-4,
 )
 
 # The smallest one, to read and to play with: one hidden layer each. Left

@@ -142,8 +142,8 @@ class MetricsLog:
             for i, row in enumerate(rows):
                 values = dict(zip(metrics, map(float, row), strict=True))
                 file.write(json.dumps({"step": first + i, **values}) + "\n")
-        for name, values in metrics.items():
-            self._writer.add_scalar(name, float(np.mean(values)), step)
+        for name, column in metrics.items():
+            self._writer.add_scalar(name, float(column.mean()), step)
         self._writer.flush()
 
     def close(self) -> None:

@@ -150,6 +150,14 @@ def stack(batches: list[Any]) -> Any:
 
 
 def slices(stacked: Any) -> Iterator[Any]:
-    """Iterates over the leading axis of stacked batches."""
-    for i in range(len(stacked[0])):
+    """Iterates over the leading axis of stacked batches.
+
+    Example:
+        >>> list(slices(GeneratorBatch([1, 2], {"input": [3, 4]})))[1]
+        GeneratorBatch(z=2, masks={'input': 4})
+    """
+    first = stacked
+    while isinstance(first, tuple):
+        first = first[0]
+    for i in range(len(first)):
         yield map_arrays(lambda array, i=i: array[i], stacked)

@@ -32,7 +32,7 @@ class Player:
     params: Any
     statistics: Any
     optimizer_state: Any
-    network: nn.Module = field(metadata={"static": True})
+    network: Any = field(metadata={"static": True})  # of models.py
     optimizer: optax.GradientTransformation = field(metadata={"static": True})
 
     def __call__(self, *inputs: Any) -> tuple[Array, "Player"]:

@@ -2,6 +2,7 @@
 
 from functools import partial
 from math import prod
+from typing import Any
 
 from flax import linen as nn
 from jax import Array
@@ -129,15 +130,13 @@ def _layer(kind: type, config: Config, scale: float):
     )
 
 
-NETWORKS = {
+NETWORKS: dict[str, tuple[Any, Any]] = {
     "mlp": (MLPGenerator, MLPDiscriminator),
     "dcgan": (DCGANGenerator, DCGANDiscriminator),
 }
 
 
-def create_networks(
-    config: Config, shape: tuple[int, ...]
-) -> tuple[nn.Module, nn.Module]:
+def create_networks(config: Config, shape: tuple[int, ...]) -> tuple[Any, Any]:
     """G and D of a config, for samples of the given shape."""
     G, D = NETWORKS[config.network]
     return G(config, shape), D(config, shape)

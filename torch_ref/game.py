@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from experiment.config import Config
@@ -25,7 +25,7 @@ class Player:
     statistics in place.
     """
 
-    network: nn.Module
+    network: Any  # a module of models.py
     optimizer: Optimizer
 
     def __call__(self, *inputs: Any) -> Tensor:

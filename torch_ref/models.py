@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 from math import prod
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -104,21 +105,19 @@ class DCGANDiscriminator(nn.Module):
         return self.output(h.reshape(len(x), -1))[:, 0]
 
 
-NETWORKS = {
+NETWORKS: dict[str, tuple[Any, Any]] = {
     "mlp": (MLPGenerator, MLPDiscriminator),
     "dcgan": (DCGANGenerator, DCGANDiscriminator),
 }
 
 
-def create_networks(
-    config: Config, shape: tuple[int, ...]
-) -> tuple[nn.Module, nn.Module]:
+def create_networks(config: Config, shape: tuple[int, ...]) -> tuple[Any, Any]:
     """G and D of a config, for samples of the given shape."""
     rng = torch.Generator().manual_seed(config.seed)
-    networks = [kind(config, shape) for kind in NETWORKS[config.network]]
+    G, D = (kind(config, shape) for kind in NETWORKS[config.network])
     scales = config.generator_scale, config.discriminator_scale
-    for network, scale in zip(networks, scales, strict=True):
+    for network, scale in zip((G, D), scales, strict=True):
         network.to(DTYPES[config.precision])
         network.to(memory_format=torch.channels_last)
         initialize(network, config, scale, rng)
-    return tuple(networks)
+    return G, D

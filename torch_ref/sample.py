@@ -45,7 +45,7 @@ def sample_batch(config: Config, data: Tensor, rng: torch.Generator) -> Batch:
     Distributed as ``experiment.stream.Stream.batch``, with other numbers.
     """
     k, m = config.k, config.batch_size
-    like = {"dtype": data.dtype, "device": data.device, "generator": rng}
+    like: Any = {"dtype": data.dtype, "device": data.device, "generator": rng}
 
     def noise(*shape: int) -> Tensor:
         shape = (*shape, config.noise_size)

@@ -1,0 +1,162 @@
+"""Both twins from the same weights on the same stream, side by side."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import optax
+from flax.traverse_util import flatten_dict
+from numpy.typing import NDArray
+
+import jax_gan
+import torch_ref
+from experiment.config import Config
+from experiment.stream import Stream, fixed_noise
+from parity_tests.compare import NO_GAP, Gap, gap
+from torch_ref.weights import named_parameters, neutral
+
+SIDES = ("generator", "discriminator")
+
+
+class _Recorded(NamedTuple):
+    """An optimizer's state, and the gradients that it was last given."""
+
+    inner: Any
+    gradients: Any
+
+
+def _recording(
+    optimizer: optax.GradientTransformation,
+) -> optax.GradientTransformation:
+    """The same optimizer; it keeps the gradients in sight."""
+
+    def init(params):
+        zeros = jax.tree.map(jax.numpy.zeros_like, params)
+        return _Recorded(optimizer.init(params), zeros)
+
+    def update(gradients, state, params=None):
+        updates, inner = optimizer.update(gradients, state.inner, params)
+        return updates, _Recorded(inner, gradients)
+
+    return optax.GradientTransformation(init, update)
+
+
+@dataclass
+class Pair:
+    """A game in JAX and the same game in PyTorch.
+
+    The JAX twin draws the weights; PyTorch gets a copy of them.
+    """
+
+    config: Config
+    data: NDArray[np.floating]
+
+    def __post_init__(self):
+        """Creates both games."""
+        jax_gan.select_device("cpu", self.config)
+        torch_ref.select_device("cpu", self.config)
+        game = jax_gan.create(self.config, self.data)
+        self.ours = replace(
+            game,
+            **{side: _with_recording(getattr(game, side)) for side in SIDES},
+        )
+        self.theirs = torch_ref.from_numpy(
+            torch_ref.create(self.config, self.data), jax_gan.to_numpy(game)
+        )
+        self._stream = Stream(self.config, self.data)
+
+    def step(self, number: int) -> Gap:
+        """One iteration of both on the same batch; the gap of its metrics."""
+        batch = self._stream.batch(number)
+        self.ours, our_metrics = jax_gan.train_step(
+            self.ours, jax_gan.place(batch)
+        )
+        self.theirs, their_metrics = torch_ref.train_step(
+            self.theirs, torch_ref.place(batch)
+        )
+        return gap(
+            {k: np.array(v) for k, v in our_metrics._asdict().items()},
+            {k: v.numpy() for k, v in their_metrics._asdict().items()},
+        )
+
+    def gaps(self) -> dict[str, Gap]:
+        """The gaps of all that a step leaves behind, by kind."""
+        ours = jax_gan.to_numpy(self.ours)
+        theirs = torch_ref.to_numpy(self.theirs)
+        kinds = {
+            "weights": "/params/",
+            "moments": "/optimizer/",
+            "statistics": "/statistics/",
+        }
+        found = {
+            kind: gap(
+                {k: v for k, v in ours.items() if part in k},
+                {k: v for k, v in theirs.items() if part in k},
+            )
+            for kind, part in kinds.items()
+        }
+        gradients = gap(self._our_gradients(), self._their_gradients())
+        return {"gradients": gradients, **found}
+
+    def evaluation(self) -> Gap:
+        """The gap of samples, and of D on data, in evaluation mode."""
+        z, x = fixed_noise(self.config, 32), self.data[:32]
+        return gap(
+            {
+                "G(z)": jax_gan.sample_images(self.ours, z),
+                "D(x)": jax_gan.discriminate(self.ours, x),
+            },
+            {
+                "G(z)": torch_ref.sample_images(self.theirs, z),
+                "D(x)": torch_ref.discriminate(self.theirs, x),
+            },
+        )
+
+    def _our_gradients(self) -> dict[str, NDArray]:
+        trees = {
+            side: getattr(self.ours, side).optimizer_state.gradients
+            for side in SIDES
+        }
+        flat = flatten_dict(trees, sep="/")
+        return {name: np.array(leaf) for name, leaf in flat.items()}
+
+    def _their_gradients(self) -> dict[str, NDArray]:
+        return {
+            f"{side}/{name}": neutral(parameter.grad).numpy().copy()
+            for side in SIDES
+            for name, parameter in named_parameters(
+                getattr(self.theirs, side).network
+            )
+        }
+
+
+def _with_recording(player: Any) -> Any:
+    optimizer = _recording(player.optimizer)
+    state = optimizer.init(player.params)
+    return replace(player, optimizer=optimizer, optimizer_state=state)
+
+
+def worst_gaps(
+    config: Config, data: NDArray[np.floating], steps: int, at: Iterable[int]
+) -> dict[str, Gap]:
+    """The largest gap of each kind over a run of both twins.
+
+    Args:
+        config: the experiment.
+        data: its training set.
+        steps: iterations of the run; losses and probabilities are compared
+            after every one.
+        at: iterations (from 1) after which gradients, weights, moments and
+            statistics are compared too.
+    """
+    pair = Pair(config, data)
+    worst: dict[str, Gap] = {}
+    for number in range(steps):
+        found = {"metrics": pair.step(number)}
+        if number + 1 in at:
+            found |= pair.gaps()
+        for kind, value in found.items():
+            worst[kind] = max(worst.get(kind, NO_GAP), value)
+    return {**worst, "evaluation": pair.evaluation()}

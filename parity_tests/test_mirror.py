@@ -1,0 +1,100 @@
+"""The twins have the same files, public names, parameters and arrays."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import jax_gan
+import torch_ref
+from experiment.recipes import RECIPES, recipe
+
+JAX, TORCH = (Path(twin.__file__).parent for twin in (jax_gan, torch_ref))
+
+# What may differ, and why. "file: name" or "file: name(parameters)".
+ONLY_JAX = {
+    "convolution.py": "XLA's CPU gradients need a canonical layout",
+    "layers.py: Dense.__call__(self, h)": "PyTorch's own serves",
+    "layers.py: initializer(config, scale)": "Flax draws weights layer by "
+    "layer, from a function",
+    "game.py: Player.descend(self, gradients)": "JAX has computed them: "
+    "value_and_grad",
+    "optim.py: adam(config)": "Optax is given the weights later",
+    "optim.py: sgd(config)": "Optax is given the weights later",
+    "sample.py: sample_batch(config, data, key)": "a key, not a generator",
+}
+ONLY_TORCH = {
+    "layers.py: initialize(network, config, scale, rng)": "PyTorch overwrites "
+    "weights in place",
+    "game.py: Player.descend(self, loss)": "PyTorch computes gradients here",
+    "optim.py: adam(config, parameters)": "PyTorch's optimizer owns them",
+    "optim.py: sgd(config, parameters)": "PyTorch's optimizer owns them",
+    "sample.py: sample_batch(config, data, rng)": "a generator, not a key",
+    "weights.py: named_parameters(network)": "JAX's names are neutral already",
+    "weights.py: neutral(tensor)": "JAX's layouts are neutral already",
+}
+# The same thing under the name that each framework gives it.
+SYNONYMS = {"forward": "__call__", "Tensor": "Array"}
+
+
+def test_files():
+    ours = {path.name for path in JAX.glob("*.py")} - ONLY_JAX.keys()
+    assert ours == {path.name for path in TORCH.glob("*.py")}
+
+
+def test_public_names():
+    ours, theirs = _names(JAX), _names(TORCH)
+    assert ours - theirs == {name for name in ONLY_JAX if ":" in name}
+    assert theirs - ours == set(ONLY_TORCH)
+
+
+def test_exports():
+    assert jax_gan.__all__ == torch_ref.__all__
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("name", RECIPES)
+def test_arrays(name, optimizer, digits):
+    config = recipe(name, optimizer=optimizer, precision="float64")
+    jax_gan.select_device("cpu", config)
+    ours = jax_gan.to_numpy(jax_gan.create(config, digits(config)))
+    theirs = torch_ref.to_numpy(torch_ref.create(config, digits(config)))
+    assert _shapes(ours) == _shapes(theirs)
+
+
+def test_length_of_files():
+    for path in [*JAX.glob("*.py"), *TORCH.glob("*.py")]:
+        assert len(path.read_text().splitlines()) <= 150, path
+
+
+def _shapes(state):
+    return {name: (array.shape, array.dtype) for name, array in state.items()}
+
+
+def _names(folder: Path) -> set[str]:
+    """Public functions, classes and methods, with their parameters."""
+    names = set()
+    for path in folder.glob("*.py"):
+        if path.name in ONLY_JAX:
+            continue
+        for node in ast.parse(path.read_text()).body:
+            names |= {f"{path.name}: {name}" for name in _of(node)}
+    return names
+
+
+def _of(node: ast.stmt, prefix: str = "") -> set[str]:
+    if isinstance(node, ast.ClassDef):
+        # A layer or network of either framework: its call is its signature.
+        names = {f"{prefix}{node.name}"}
+        for child in node.body:
+            names |= _of(child, f"{node.name}.")
+        return names
+    if not isinstance(node, ast.FunctionDef):
+        return set()
+    name = SYNONYMS.get(node.name, node.name)
+    if name.startswith("_") and name != "__call__":
+        return set()
+    if prefix and name == "setup":  # PyTorch builds layers in __init__
+        return set()
+    parameters = ", ".join(argument.arg for argument in node.args.args)
+    return {f"{prefix}{name}({parameters})"}

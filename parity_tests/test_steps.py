@@ -1,0 +1,33 @@
+"""Rung: whole iterations of Algorithm 1, in float64."""
+
+import pytest
+
+from experiment.recipes import recipe
+from parity_tests.pair import worst_gaps
+
+TOLERANCE = 1e-12
+
+# The networks have their full size; minibatches are small to save time.
+BATCH = 16
+# Plain momentum needs a larger rate than Adam to move at all.
+RATES = {"adam": {}, "sgd": {"learning_rate": 0.02}}
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("loss", ["saturating", "non-saturating"])
+@pytest.mark.parametrize("name", ["lecture", "mlp", "dcgan"])
+def test_100_steps(name, loss, optimizer, k, digits, measured):
+    config = recipe(
+        name,
+        loss=loss,
+        optimizer=optimizer,
+        k=k,
+        batch_size=BATCH,
+        precision="float64",
+        **RATES[optimizer],
+    )
+    gaps = worst_gaps(config, digits(config), 100, at=(1, 2, 3, 10, 100))
+    measured(gaps)
+    for kind, found in gaps.items():
+        assert found.error <= TOLERANCE, f"{kind}: {found}"
