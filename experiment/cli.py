@@ -6,7 +6,7 @@ from dataclasses import asdict, fields, replace
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NoReturn, get_args, get_origin
+from typing import Any, Literal, NoReturn, get_args, get_origin
 
 import numpy as np
 from rich.console import Console
@@ -137,7 +137,7 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("the experiment")
     for item in fields(Config):
         option: dict[str, Any] = {"help": item.metadata["help"]}
-        known = get_args(item.type)
+        known = get_args(item.type) if get_origin(item.type) is Literal else ()
         if item.name == "recipe":
             option["help"] += f": {', '.join(RECIPES)} (default: mlp)"
         elif get_origin(item.type) is tuple:
@@ -145,7 +145,7 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
         elif known:
             option["metavar"] = "{" + ",".join(known) + "}"
         else:
-            option["type"] = item.type
+            option["type"] = int if item.type is int else float
             option["metavar"] = "N" if item.type is int else "X"
         group.add_argument(f"--{item.name.replace('_', '-')}", **option)
 

@@ -79,8 +79,10 @@ class Config:
     )
 
     # Initial weights
-    initializer: Literal["normal", "uniform"] = _about(
-        "uniform", "distribution of the first weights (mnist.yaml: uniform)"
+    initializer: Literal["normal", "uniform", "fan-in"] = _about(
+        "uniform",
+        "first weights: normal or uniform (mnist.yaml) of the scales below, "
+        "or uniform on +-1/sqrt(inputs), biases too",
     )
     generator_scale: float = _about(
         0.05, "deviation or half-width of G's first weights (mnist.yaml: .05)"
@@ -88,7 +90,7 @@ class Config:
     discriminator_scale: float = _about(
         0.05, "deviation or half-width of D's first weights"
     )
-    bias: float = _about(0.0, "value of the first biases")
+    bias: float = _about(0.0, "first biases, unless fan-in draws them")
     output_bias: Literal["mean", "constant"] = _about(
         "constant",
         "G's first output bias: logit of the mean image (mnist.yaml), or bias",
@@ -99,6 +101,12 @@ class Config:
         "adam", "adam, or sgd with momentum as in the paper"
     )
     learning_rate: float = _about(2e-4, "step size of both players")
+    generator_learning_rate: float | None = _about(
+        None, "step size of G, where it is not that of D"
+    )
+    decay: float = _about(
+        1.0, "factor of both step sizes from one iteration to the next"
+    )
     b1: float = _about(0.5, "adam: decay of the mean gradient")
     b2: float = _about(0.999, "adam: decay of the mean squared gradient")
     momentum: float = _about(0.5, "sgd: momentum (mnist.yaml starts at 0.5)")
@@ -138,13 +146,16 @@ class Config:
                 "one or more sizes of at least 1",
             )
         scales = ("generator_scale", "discriminator_scale", "noise_scale")
-        for name in ("learning_rate", *scales):
+        rates = ["learning_rate"]
+        if self.generator_learning_rate is not None:
+            rates.append("generator_learning_rate")
+        for name in (*rates, *scales):
             value = getattr(self, name)
             self._require(name, 0 < value < np.inf, "a positive number")
         for name in ("b1", "b2", "momentum", "slope"):
             value = getattr(self, name)
             self._require(name, 0 <= value < 1, "in [0, 1)")
-        for name in ("keep_input", "keep_hidden"):
+        for name in ("keep_input", "keep_hidden", "decay"):
             value = getattr(self, name)
             self._require(name, 0 < value <= 1, "in (0, 1]")
         self._require("bias", np.isfinite(self.bias), "a finite number")
@@ -173,6 +184,17 @@ class Config:
             raise InputError(
                 f"{name.replace('_', '-')} is {value}: it must be {what}"
             )
+
+    def schedule_of(self, player: str) -> tuple[float, float, int]:
+        """How a player's step size goes: rate, decay, its steps an iteration.
+
+        At its step number n (from 0) the ``player`` ("generator" or
+        "discriminator") uses rate * decay^(n // steps).
+        """
+        if player == "generator":
+            own = self.generator_learning_rate
+            return self.learning_rate if own is None else own, self.decay, 1
+        return self.learning_rate, self.decay, self.k
 
     @property
     def dtype(self) -> np.dtype:

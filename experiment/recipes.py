@@ -31,15 +31,24 @@ _LECTURE = Config(
     b1=0.9,
 )
 
-# Figure 1 of the paper: one-dimensional data, where D can be drawn.
+# Figure 1 of the paper: one-dimensional data, where D can be drawn. D learns
+# more slowly than G and both slow down tenfold, so that they come to rest.
 _FIGURE1 = Config(
     recipe="figure1",
     data="gaussian",
+    batch_size=512,
+    steps=20_000,
     output="linear",
     noise_scale=1.0,
     noise_size=1,
     generator_hidden=(32, 32),
     discriminator_hidden=(32, 32),
+    initializer="fan-in",
+    optimizer="sgd",
+    momentum=0.0,
+    learning_rate=0.005,
+    generator_learning_rate=0.15,
+    decay=0.1 ** (1 / 20_000),
 )
 
 # Radford et al. 2016 (DCGAN), cut down from 64x64 to 28x28.

@@ -61,7 +61,7 @@ def run_training(
                 start = time.perf_counter()
                 game, metrics = advance(game, step, count)
                 values = {
-                    name: np.array(value)
+                    name: np.asarray(value)
                     for name, value in metrics._asdict().items()
                 }
                 seconds = time.perf_counter() - start

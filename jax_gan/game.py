@@ -95,10 +95,10 @@ def create(
     if config.output_bias == "mean":
         generator["params"]["output"]["bias"] = jnp.array(mean_logit(data))
     discriminator = D.init(D_key, jnp.array(data[:1]), {})
-    optimizer = OPTIMIZERS[config.optimizer](config)
+    optimizer = OPTIMIZERS[config.optimizer]
     game = Game(
-        _player(generator, G, optimizer),
-        _player(discriminator, D, optimizer),
+        _player(generator, G, optimizer(config, "generator")),
+        _player(discriminator, D, optimizer(config, "discriminator")),
         GENERATOR_LOSSES[config.loss],
     )
     return jax.device_put(game, device)

@@ -4,6 +4,7 @@ Images are (m, height, width, channels). Convolutions halve or double the
 image: kernel 4, stride 2, padding 1.
 """
 
+from math import prod
 from typing import Any
 
 import jax.numpy as jnp
@@ -15,13 +16,19 @@ from experiment.config import Config
 from jax_gan.convolution import convolve, convolve_transposed
 
 
-def initializer(config: Config, scale: float) -> nn.initializers.Initializer:
-    """First weights: normal of deviation ``scale``, or uniform on +-scale."""
+def initializer(
+    config: Config, scale: float, inputs: int
+) -> nn.initializers.Initializer:
+    """First weights: normal of deviation ``scale``, or uniform on +-scale.
+
+    ``fan-in`` puts 1/sqrt(inputs) in place of ``scale``.
+    """
     if config.initializer == "normal":
         return nn.initializers.normal(scale)
+    width = inputs**-0.5 if config.initializer == "fan-in" else scale
 
     def uniform(key, shape, dtype):
-        return random.uniform(key, shape, dtype, -scale, scale)
+        return random.uniform(key, shape, dtype, -width, width)
 
     return uniform
 
@@ -48,59 +55,57 @@ class Dense(nn.Module):
     """Affine map of the last axis; without bias before a batch norm."""
 
     features: int
-    kernel_init: Any
-    bias_init: float
-    dtype: Any
+    config: Config
+    scale: float
     use_bias: bool = True
 
     @nn.compact
     def __call__(self, h: Float[Array, "m in"]) -> Float[Array, "m out"]:
         """H kernel + bias."""
-        shape = (h.shape[-1], self.features)
-        h = h @ self.param("kernel", self.kernel_init, shape, self.dtype)
-        return h + _bias(self) if self.use_bias else h
+        kernel, bias = _weights(self, h.shape[-1], self.features)
+        return h @ kernel + bias
 
 
 class Convolution(nn.Module):
     """Halves height and width; the kernel is (4, 4, in, out)."""
 
     features: int
-    kernel_init: Any
-    bias_init: float
-    dtype: Any
+    config: Config
+    scale: float
     use_bias: bool = True
 
     @nn.compact
     def __call__(self, h: Float[Array, "m h w i"]) -> Float[Array, "m _ _ o"]:
         """Cross-correlation of h with the kernel, plus bias."""
-        shape = (4, 4, h.shape[-1], self.features)
-        h = convolve(
-            h, self.param("kernel", self.kernel_init, shape, self.dtype)
-        )
-        return h + _bias(self) if self.use_bias else h
+        kernel, bias = _weights(self, 4, 4, h.shape[-1], self.features)
+        return convolve(h, kernel) + bias
 
 
 class TransposedConvolution(nn.Module):
     """Doubles height and width; the kernel is (4, 4, out, in)."""
 
     features: int
-    kernel_init: Any
-    bias_init: float
-    dtype: Any
+    config: Config
+    scale: float
     use_bias: bool = True
 
     @nn.compact
     def __call__(self, h: Float[Array, "m h w i"]) -> Float[Array, "m _ _ o"]:
         """The gradient of a convolution with regard to its input."""
-        shape = (4, 4, self.features, h.shape[-1])
-        kernel = self.param("kernel", self.kernel_init, shape, self.dtype)
-        h = convolve_transposed(h, kernel)
-        return h + _bias(self) if self.use_bias else h
+        kernel, bias = _weights(self, 4, 4, self.features, h.shape[-1])
+        return convolve_transposed(h, kernel) + bias
 
 
-def _bias(layer: Any) -> Array:
-    constant = nn.initializers.constant(layer.bias_init)
-    return layer.param("bias", constant, (layer.features,), layer.dtype)
+def _weights(layer: Any, *shape: int) -> tuple[Array, Array | int]:
+    """Kernel and bias of a layer; the bias is 0 where it has none."""
+    config, features = layer.config, layer.features
+    draw = initializer(config, layer.scale, prod(shape) // features)
+    kernel = layer.param("kernel", draw, shape, config.dtype)
+    if not layer.use_bias:
+        return kernel, 0
+    if config.initializer != "fan-in":
+        draw = nn.initializers.constant(config.bias)
+    return kernel, layer.param("bias", draw, (features,), config.dtype)
 
 
 class BatchNorm(nn.Module):
@@ -111,19 +116,19 @@ class BatchNorm(nn.Module):
     statistics beside float64 weights.
     """
 
-    dtype: Any
+    config: Config
 
     @nn.compact
     def __call__(self, h: Float[Array, "*m c"]) -> Float[Array, "*m c"]:
         """(h - mean) / sqrt(variance + 1e-5), scaled and shifted."""
-        shape = h.shape[-1:]
-        scale = self.param("scale", nn.initializers.ones, shape, self.dtype)
-        bias = self.param("bias", nn.initializers.zeros, shape, self.dtype)
+        shape, dtype = h.shape[-1:], self.config.dtype
+        scale = self.param("scale", nn.initializers.ones, shape, dtype)
+        bias = self.param("bias", nn.initializers.zeros, shape, dtype)
         running_mean = self.variable(
-            "batch_stats", "mean", jnp.zeros, shape, self.dtype
+            "batch_stats", "mean", jnp.zeros, shape, dtype
         )
         running_var = self.variable(
-            "batch_stats", "var", jnp.ones, shape, self.dtype
+            "batch_stats", "var", jnp.ones, shape, dtype
         )
         if not self.is_mutable_collection("batch_stats"):  # evaluation
             mean, var = running_mean.value, running_var.value

@@ -16,7 +16,6 @@ from jax_gan.layers import (
     Dense,
     TransposedConvolution,
     dropout,
-    initializer,
     leaky_relu,
 )
 
@@ -32,7 +31,7 @@ class MLPGenerator(nn.Module):
     def setup(self):
         """Builds the layers."""
         config = self.config
-        layer = _layer(Dense, config, config.generator_scale)
+        layer = partial(Dense, config=config, scale=config.generator_scale)
         self.hidden = [layer(units) for units in config.generator_hidden]
         self.output = layer(prod(self.shape))
 
@@ -54,7 +53,7 @@ class MLPDiscriminator(nn.Module):
     def setup(self):
         """Builds the layers."""
         config = self.config
-        layer = _layer(Dense, config, config.discriminator_scale)
+        layer = partial(Dense, config=config, scale=config.discriminator_scale)
         self.hidden = [layer(units) for units in config.discriminator_hidden]
         self.output = layer(1)
 
@@ -79,12 +78,14 @@ class DCGANGenerator(nn.Module):
         """Builds the layers; none has a bias before a batch norm."""
         config = self.config
         first, second = config.generator_hidden
-        dense = _layer(Dense, config, config.generator_scale)
-        layer = _layer(TransposedConvolution, config, config.generator_scale)
+        dense = partial(Dense, config=config, scale=config.generator_scale)
+        layer = partial(
+            TransposedConvolution, config=config, scale=config.generator_scale
+        )
         self.project = dense(7 * 7 * first, use_bias=False)
-        self.norm_0 = BatchNorm(config.dtype)
+        self.norm_0 = BatchNorm(config)
         self.upsample = layer(second, use_bias=False)
-        self.norm_1 = BatchNorm(config.dtype)
+        self.norm_1 = BatchNorm(config)
         self.output = layer(self.shape[-1])
 
     def __call__(self, z: Float[Array, "m n"]) -> Float[Array, "m 28 28 c"]:
@@ -105,11 +106,13 @@ class DCGANDiscriminator(nn.Module):
         """Builds the layers; none has a bias before a batch norm."""
         config = self.config
         first, second = config.discriminator_hidden
-        dense = _layer(Dense, config, config.discriminator_scale)
-        layer = _layer(Convolution, config, config.discriminator_scale)
+        dense = partial(Dense, config=config, scale=config.discriminator_scale)
+        layer = partial(
+            Convolution, config=config, scale=config.discriminator_scale
+        )
         self.downsample_0 = layer(first)
         self.downsample_1 = layer(second, use_bias=False)
-        self.norm = BatchNorm(config.dtype)
+        self.norm = BatchNorm(config)
         self.output = dense(1)
 
     def __call__(
@@ -119,15 +122,6 @@ class DCGANDiscriminator(nn.Module):
         h = leaky_relu(self.downsample_0(x), self.config.slope)
         h = leaky_relu(self.norm(self.downsample_1(h)), self.config.slope)
         return self.output(h.reshape(len(x), -1))[:, 0]
-
-
-def _layer(kind: type, config: Config, scale: float):
-    return partial(
-        kind,
-        kernel_init=initializer(config, scale),
-        bias_init=config.bias,
-        dtype=config.dtype,
-    )
 
 
 NETWORKS: dict[str, tuple[Any, Any]] = {

@@ -1,27 +1,47 @@
 """The gradient-based rule of Algorithm 1: Adam, or SGD with momentum."""
 
+from math import log
+
+import jax.numpy as jnp
 import optax
 
 from experiment.config import Config
 
 
-def adam(config: Config) -> optax.GradientTransformation:
+def adam(config: Config, player: str) -> optax.GradientTransformation:
     """Adam (Kingma & Ba 2015) with the config's rate and decays.
 
     m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2, and
     p = p - rate (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + 1e-8).
     """
-    return optax.adam(
-        config.learning_rate, b1=config.b1, b2=config.b2, eps=1e-8
+    return optax.chain(
+        optax.scale_by_adam(config.b1, config.b2, eps=1e-8),
+        _scale_by_rate(config, player),
     )
 
 
-def sgd(config: Config) -> optax.GradientTransformation:
+def sgd(config: Config, player: str) -> optax.GradientTransformation:
     """Stochastic gradient descent with momentum, as the paper used.
 
     v = momentum v + g, and p = p - rate v.
     """
-    return optax.sgd(config.learning_rate, momentum=config.momentum)
+    momentum = optax.trace(config.momentum)
+    return optax.chain(
+        momentum if config.momentum else optax.identity(),
+        _scale_by_rate(config, player),
+    )
+
+
+def _scale_by_rate(config: Config, player: str) -> optax.GradientTransformation:
+    """Times -rate decay^t, where t counts iterations of Algorithm 1.
+
+    A power of decay would lose three digits in float32; its logarithm keeps
+    them.
+    """
+    rate, decay, steps = config.schedule_of(player)
+    return optax.scale_by_schedule(
+        lambda count: -rate * jnp.exp(log(decay) * (count // steps))
+    )
 
 
 OPTIMIZERS = {"adam": adam, "sgd": sgd}

@@ -51,14 +51,18 @@ def from_numpy(game: Game, arrays: dict[str, NDArray]) -> Game:
 
 
 def _nested(player: Player) -> dict[str, Any]:
-    state = {
-        name: tree_utils.tree_get(player.optimizer_state, of_optax)
-        for of_optax, name in STATE_NAMES.items()
-    }
+    optimizer = {}
+    for of_optax, name in STATE_NAMES.items():
+        # Adam and the schedule count each for itself, to the same number.
+        found = tree_utils.tree_get_all_with_path(
+            player.optimizer_state, of_optax
+        )
+        if found:
+            optimizer[name] = found[0][1]
     return {
         "params": player.params,
         "statistics": player.statistics,
-        "optimizer": {k: v for k, v in state.items() if v is not None},
+        "optimizer": optimizer,
     }
 
 

@@ -88,8 +88,8 @@ def _accumulated_gradients(patch: pytest.MonkeyPatch) -> None:
 def _other_b2(patch: pytest.MonkeyPatch) -> None:
     sound = torch_ref.optim.adam
 
-    def adam(config, parameters):
-        optimizer = sound(config, parameters)
+    def adam(config, player, parameters):
+        optimizer = sound(config, player, parameters)
         for group in optimizer.param_groups:
             group["betas"] = (config.b1, 0.9991)
         return optimizer

@@ -85,7 +85,7 @@ def create(
     G, D = G.to(device), D.to(device)
     optimizer = OPTIMIZERS[config.optimizer]
     return Game(
-        Player(G, optimizer(config, G.parameters())),
-        Player(D, optimizer(config, D.parameters())),
+        Player(G, optimizer(config, "generator", G.parameters())),
+        Player(D, optimizer(config, "discriminator", D.parameters())),
         GENERATOR_LOSSES[config.loss],
     )

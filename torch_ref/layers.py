@@ -16,15 +16,24 @@ from experiment.config import Config
 def initialize(
     network: nn.Module, config: Config, scale: float, rng: torch.Generator
 ) -> None:
-    """First weights: normal of deviation ``scale``, or uniform on +-scale."""
+    """First weights: normal of deviation ``scale``, or uniform on +-scale.
+
+    ``fan-in`` puts 1/sqrt(inputs) in place of ``scale``.
+    """
     for layer in network.modules():
-        if not isinstance(layer, Dense | nn.Conv2d | nn.ConvTranspose2d):
+        if not isinstance(layer, Dense | Convolution | TransposedConvolution):
             continue
+        transposed = isinstance(layer, TransposedConvolution)
+        features = layer.weight.shape[1 if transposed else 0]
+        fan_in = config.initializer == "fan-in"
+        width = (layer.weight.numel() / features) ** -0.5 if fan_in else scale
         if config.initializer == "normal":
             layer.weight.normal_(0, scale, generator=rng)
         else:
-            layer.weight.uniform_(-scale, scale, generator=rng)
-        if layer.bias is not None:
+            layer.weight.uniform_(-width, width, generator=rng)
+        if layer.bias is not None and fan_in:
+            layer.bias.uniform_(-width, width, generator=rng)
+        elif layer.bias is not None:
             layer.bias.fill_(config.bias)
 
 

@@ -1,6 +1,7 @@
 """The gradient-based rule of Algorithm 1: Adam, or SGD with momentum."""
 
 from collections.abc import Iterable
+from math import exp, log
 
 import torch
 from torch.nn import Parameter
@@ -9,48 +10,59 @@ from torch.optim import Optimizer
 from experiment.config import Config
 
 
-def adam(config: Config, parameters: Iterable[Parameter]) -> Optimizer:
+def adam(
+    config: Config, player: str, parameters: Iterable[Parameter]
+) -> Optimizer:
     """Adam (Kingma & Ba 2015) with the config's rate and decays.
 
     m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2, and
     p = p - rate (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + 1e-8).
     """
-    optimizer = torch.optim.Adam(
-        parameters,
-        config.learning_rate,
-        betas=(config.b1, config.b2),
-        eps=1e-8,
-        fused=True,
-    )
-    return _with_state(optimizer, "exp_avg", "exp_avg_sq", counts=True)
+    betas = config.b1, config.b2
+    optimizer = torch.optim.Adam(parameters, betas=betas, eps=1e-8, fused=True)
+    _schedule(optimizer, config, player)
+    for parameter in optimizer.param_groups[0]["params"]:
+        optimizer.state[parameter] = {
+            "step": torch.zeros((), device=parameter.device),
+            "exp_avg": torch.zeros_like(parameter),
+            "exp_avg_sq": torch.zeros_like(parameter),
+        }
+    return optimizer
 
 
-def sgd(config: Config, parameters: Iterable[Parameter]) -> Optimizer:
+def sgd(
+    config: Config, player: str, parameters: Iterable[Parameter]
+) -> Optimizer:
     """Stochastic gradient descent with momentum, as the paper used.
 
     v = momentum v + g, and p = p - rate v.
     """
-    optimizer = torch.optim.SGD(
-        parameters, config.learning_rate, momentum=config.momentum, fused=True
-    )
-    return _with_state(optimizer, "momentum_buffer")
-
-
-def _with_state(
-    optimizer: Optimizer, *moments: str, counts: bool = False
-) -> Optimizer:
-    """The optimizer with the zeros that PyTorch would make at its first step.
-
-    So that state can be read and written before there was a step.
-    """
-    for group in optimizer.param_groups:
-        for parameter in group["params"]:
-            state = optimizer.state[parameter]
-            if counts:
-                state["step"] = torch.zeros((), device=parameter.device)
-            for moment in moments:
-                state[moment] = torch.zeros_like(parameter)
+    momentum = config.momentum
+    optimizer = torch.optim.SGD(parameters, momentum=momentum, fused=True)
+    _schedule(optimizer, config, player)
+    for parameter in optimizer.param_groups[0]["params"]:
+        if momentum:
+            buffer = torch.zeros_like(parameter)
+            optimizer.state[parameter] = {"momentum_buffer": buffer}
     return optimizer
+
+
+def _schedule(optimizer: Optimizer, config: Config, player: str) -> None:
+    """Before every step: rate decay^t, where t counts iterations.
+
+    The count of steps lies in the parameter group. Both optimizers start
+    with the zeros that PyTorch would make at its first step, so that their
+    state can be read and written before there was a step.
+    """
+    rate, decay, steps = config.schedule_of(player)
+    group = optimizer.param_groups[0]
+    group["step"] = torch.zeros((), dtype=torch.int32)
+
+    def set_rate(*_) -> None:
+        group["lr"] = rate * exp(log(decay) * (int(group["step"]) // steps))
+        group["step"] += 1
+
+    optimizer.register_step_pre_hook(set_rate)
 
 
 OPTIMIZERS = {"adam": adam, "sgd": sgd}

