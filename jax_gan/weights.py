@@ -40,14 +40,15 @@ def from_numpy(game: Game, arrays: dict[str, NDArray]) -> Game:
             number is not finite.
     """
     verify_state(arrays, to_numpy(game))
-    device = jax.tree.leaves(game)[0].sharding
-    flat = {name: jnp.array(array) for name, array in arrays.items()}
-    tree = jax.device_put(unflatten_dict(flat, sep="/"), device)
-    return replace(
+    tree = unflatten_dict(arrays, sep="/")
+    filled = replace(
         game,
         generator=_filled(game.generator, tree["generator"]),
         discriminator=_filled(game.discriminator, tree["discriminator"]),
     )
+    # A copy for each leaf: a run donates them, so none may serve twice.
+    device = jax.tree.leaves(game)[0].sharding
+    return jax.device_put(jax.tree.map(jnp.array, filled), device)
 
 
 def _nested(player: Player) -> dict[str, Any]:

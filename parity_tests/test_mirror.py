@@ -15,8 +15,8 @@ JAX, TORCH = (Path(twin.__file__).parent for twin in (jax_gan, torch_ref))
 ONLY_JAX = {
     "convolution.py": "XLA's CPU gradients need a canonical layout",
     "layers.py: Dense.__call__(self, h)": "PyTorch's own serves",
-    "layers.py: initializer(config, scale, inputs)": "Flax draws weights layer by "
-    "layer, from a function",
+    "layers.py: initializer(config, scale, inputs)": "Flax draws weights "
+    "layer by layer, from a function",
     "game.py: Player.descend(self, gradients)": "JAX has computed them: "
     "value_and_grad",
     "optim.py: adam(config, player)": "Optax is given the weights later",
@@ -27,8 +27,8 @@ ONLY_TORCH = {
     "layers.py: initialize(network, config, scale, rng)": "PyTorch overwrites "
     "weights in place",
     "game.py: Player.descend(self, loss)": "PyTorch computes gradients here",
-    "optim.py: adam(config, player, parameters)": "PyTorch's optimizer owns them",
-    "optim.py: sgd(config, player, parameters)": "PyTorch's optimizer owns them",
+    "optim.py: adam(config, player, parameters)": "PyTorch's owns them",
+    "optim.py: sgd(config, player, parameters)": "PyTorch's owns them",
     "sample.py: sample_batch(config, data, rng)": "a generator, not a key",
     "weights.py: named_parameters(network)": "JAX's names are neutral already",
     "weights.py: neutral(tensor)": "JAX's layouts are neutral already",
