@@ -5,12 +5,13 @@ from typing import Any
 
 from experiment.config import Config, InputError
 
-# The paper's MLP on 5,000 digits: the authors' generator, noise and
-# initialisation (mnist.yaml), their cures for a collapse (output bias from
-# the mean image, dropout in D), with Adam in place of momentum.
+# The paper's MLP on 5,000 digits: the authors' generator and noise
+# (mnist.yaml), their cures for a collapse (output bias from the mean image,
+# dropout in D), with Adam in place of momentum.
 _MLP = Config(
     recipe="mlp",
     keep_hidden=0.5,
+    initializer="normal",
     output_bias="mean",
     learning_rate=5e-4,
 )

@@ -1,81 +1,65 @@
-"""The CPU's convolution gradients, against autodiff and against PyTorch."""
+"""Every form of the convolutions, against each other and PyTorch."""
 
 import jax
 import numpy as np
 import pytest
 import torch
-from jax import lax
 
-from jax_gan.convolution import convolve, convolve_transposed
+from jax_gan import convolution
 
-LAYOUT = ("NHWC", "HWIO", "NHWC")
-
-
-def _plain(x, kernel):
-    return lax.conv_general_dilated(
-        x, kernel, (2, 2), [(1, 1), (1, 1)], dimension_numbers=LAYOUT
-    )
-
-
-def _plain_transposed(y, kernel):
-    return lax.conv_transpose(
-        y,
-        kernel,
-        (2, 2),
-        [(2, 2), (2, 2)],
-        dimension_numbers=LAYOUT,
-        transpose_kernel=True,
-    )
-
-
-CASES = {
-    "convolution": (convolve, _plain, (3, 12, 8, 5), (4, 4, 5, 7)),
-    "transposed": (
-        convolve_transposed,
-        _plain_transposed,
-        (3, 6, 4, 7),
-        (4, 4, 5, 7),
-    ),
+FORMS = ("convolve", "convolve_transposed")
+SHAPES = {
+    "convolve": ((3, 12, 8, 5), (4, 4, 5, 7)),
+    "convolve_transposed": ((3, 6, 4, 7), (4, 4, 5, 7)),
 }
+TOLERANCE = {"rtol": 0, "atol": 1e-12}
 
 
-@pytest.fixture(params=CASES)
-def case(request):
+def _value_and_gradients(function, name):
+    """At fixed random numbers: output, and gradients for a cotangent."""
     jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_default_matmul_precision", "highest")
-    ours, plain, x_shape, kernel_shape = CASES[request.param]
     rng = np.random.default_rng(0)
-    x, kernel = rng.normal(size=x_shape), rng.normal(size=kernel_shape)
-    output, pull_back = jax.vjp(ours, x, kernel)
+    x, kernel = (rng.normal(size=shape) for shape in SHAPES[name])
+    output, pull_back = jax.vjp(function, x, kernel)
     cotangent = rng.normal(size=output.shape)
-    found = [output, *pull_back(cotangent)]
-    return request.param, plain, x, kernel, cotangent, found
+    return (x, kernel, cotangent), [output, *pull_back(cotangent)]
 
 
-def test_equals_autodiff(case):
-    _, plain, x, kernel, cotangent, found = case
-    output, pull_back = jax.vjp(plain, x, kernel)
-    for a, b in zip(found, [output, *pull_back(cotangent)], strict=True):
-        np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)
-
-
-def test_equals_pytorch(case):
-    name, _, x, kernel, cotangent, found = case
-    function = {
-        "convolution": torch.nn.functional.conv2d,
-        "transposed": torch.nn.functional.conv_transpose2d,
+@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("prefix", ["", "patches_", "library_"])
+def test_equals_pytorch(prefix, name):
+    function = getattr(convolution, prefix + name)
+    (x, kernel, cotangent), found = _value_and_gradients(function, name)
+    theirs = {
+        "convolve": torch.nn.functional.conv2d,
+        "convolve_transposed": torch.nn.functional.conv_transpose2d,
     }[name]
     x = torch.tensor(x).permute(0, 3, 1, 2).requires_grad_()
     kernel = torch.tensor(kernel).permute(3, 2, 0, 1).requires_grad_()
-    output = function(x, kernel, stride=2, padding=1)
+    output = theirs(x, kernel, stride=2, padding=1)
     output.backward(torch.tensor(cotangent).permute(0, 3, 1, 2))
-    theirs = (
+    expected = (
         output.detach().permute(0, 2, 3, 1),
         x.grad.permute(0, 2, 3, 1),
         kernel.grad.permute(2, 3, 1, 0),
     )
-    for a, b in zip(found, theirs, strict=True):
-        np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)
+    for ours, reference in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, reference, **TOLERANCE)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_form_by_platform(name):
+    """A CPU multiplies matrices, a GPU convolves."""
+    x, kernel = (np.zeros(shape, np.float32) for shape in SHAPES[name])
+    function = jax.jit(getattr(convolution, name))
+
+    def lowered(platform):
+        traced = function.trace(x, kernel)
+        return traced.lower(lowering_platforms=(platform,)).as_text()
+
+    assert "stablehlo.convolution" not in lowered("cpu")
+    assert "stablehlo.convolution" in lowered("cuda")
 
 
 def test_derivative_at_the_kink():
