@@ -44,6 +44,8 @@ def main(twin: ModuleType, arguments: list[str] | None = None) -> int:
         return options.command(twin, options)
     except InputError as error:
         return _fail(str(error))
+    except KeyboardInterrupt:
+        return 130
 
 
 def _fail(message: str) -> int:
@@ -233,7 +235,12 @@ def _train(twin: ModuleType, options: argparse.Namespace) -> int:
         default = Path("runs") / f"{twin.__name__}-{config.recipe}-{now}"
         folder = options.out or default
         run.create_folder(folder, config)
-    return run_training(twin, config, data, device, game, folder, step)
+    outcome = run_training(twin, config, data, device, game, folder, step)
+    print(f"{outcome.images_per_second:,.0f} images/s, without compilation")
+    last = f"samples/{config.steps:06d}.png"
+    for name in ("samples.gif", "curves.png", last):
+        print(folder / name)
+    return 0
 
 
 def _restored(twin: ModuleType, game: Any, state: Any, folder: Path) -> Any:

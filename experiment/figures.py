@@ -146,25 +146,24 @@ def save_figure1(
     """
     figure = Figure(figsize=(6, 4), layout="constrained")
     axis = figure.subplots()
+    density = axis.twinx()
     bins = np.linspace(x[0], x[-1], 81)
-    width = bins[1] - bins[0]
-    for values, color, label in (
-        (data, GREY, "data, p(x)"),
-        (samples, GREEN, "G, p_g(x)"),
-    ):
-        counts, _ = np.histogram(values, bins)
-        axis.stairs(
-            counts / (len(values) * width),
-            bins,
-            fill=color == GREY,
-            alpha=0.35 if color == GREY else 1,
-            color=color,
-            label=label,
-        )
+    heights = {
+        name: np.histogram(values, bins)[0] / (len(values) * np.diff(bins))
+        for name, values in (("data", data), ("G", samples))
+    }
+    density.stairs(heights["data"], bins, fill=True, color=GREY, alpha=0.35)
+    density.stairs(heights["G"], bins, color=GREEN)
+    # A fixed scale, that of the data: frames of an animation must agree.
+    density.set_ylim(0, 2 * heights["data"].max())
+    density.set_ylabel("density")
     axis.plot(x, probability, color=BLUE, label="D(x)")
+    axis.plot([], color=GREEN, label="p_g, density of G(z)")
+    axis.fill_between([], [], color=GREY, alpha=0.35, label="density of data")
     axis.axhline(0.5, color=BLUE, linewidth=0.8, linestyle=":")
     axis.set_ylim(0, 1)
     axis.set_xlim(x[0], x[-1])
+    axis.set_ylabel("D(x)")
     axis.set_xlabel("x")
     axis.set_title(f"iteration {step}", fontsize="medium")
     axis.legend(loc="upper left", fontsize="small")

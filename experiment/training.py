@@ -1,11 +1,12 @@
 """A run of either twin from a game to a full run folder."""
 
+import math
 import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,17 @@ _CHUNK = 50
 _PICTURES = 64
 
 
+class Outcome(NamedTuple):
+    """What a run ends with: the game, and its images/s (NaN if too short).
+
+    Images are the real ones that D consumed; the time is that of training,
+    without pictures, checkpoints and compilation.
+    """
+
+    game: Any
+    images_per_second: float
+
+
 def run_training(
     twin: ModuleType,
     config: Config,
@@ -35,26 +47,26 @@ def run_training(
     game: Any,
     folder: Path,
     step: int,
-) -> int:
+) -> Outcome:
     """Trains ``game`` from iteration ``step`` to ``config.steps``.
 
     Writes pictures, metrics and checkpoints to the run folder as it goes.
 
-    Returns:
-        The exit status: 0, or 130 when the user pressed Ctrl-C.
-
     Raises:
         InputError: a loss is not finite any more.
+        KeyboardInterrupt: the user pressed Ctrl-C; the last checkpoint is
+            kept, and stderr has the command that goes on.
     """
     console = Console(stderr=True)
     log = run.MetricsLog(folder, step)
+    progress = _Progress(console, config, step)
     saved = step
     try:
         if step == 0:
             run.save_checkpoint(folder, 0, twin.to_numpy(game))
-            picture(twin, config, data, game, folder, 0)
+            _picture(twin, config, data, game, folder, 0)
         advance = _advance(twin, config, data, device)
-        with _Progress(console, config, step) as report:
+        with progress:
             while step < config.steps:
                 due = (step // config.sample_every + 1) * config.sample_every
                 count = min(step + _CHUNK, due, config.steps) - step
@@ -68,11 +80,11 @@ def run_training(
                 step += count
                 _require_finite(values, step)
                 log.append(step, values)
-                report(step, count, seconds, values)
+                progress.report(step, count, seconds, values)
                 if step == due or step == config.steps:
                     run.save_checkpoint(folder, step, twin.to_numpy(game))
                     saved = step
-                    picture(twin, config, data, game, folder, step)
+                    _picture(twin, config, data, game, folder, step)
     except KeyboardInterrupt:
         console.print(
             f"stopped; the checkpoint of iteration {saved} is kept. Go on "
@@ -80,16 +92,16 @@ def run_training(
             soft_wrap=True,
             highlight=False,
         )
-        return 130
+        raise
     finally:
         log.close()
-    summary(folder)
-    for name in ("samples.gif", "curves.png", f"samples/{step:06d}.png"):
-        print(folder / name)
-    return 0
+    figures.save_curves(folder / "curves.png", {"": run.load_metrics(folder)})
+    frames = sorted((folder / "samples").glob("*.png"))
+    figures.save_animation(folder / "samples.gif", frames)
+    return Outcome(game, progress.images_per_second)
 
 
-def picture(
+def _picture(
     twin: ModuleType,
     config: Config,
     data: NDArray[np.floating],
@@ -110,13 +122,6 @@ def picture(
     else:
         samples = twin.sample_images(game, fixed_noise(config, _PICTURES))
         figures.save_samples(path, samples, columns=8)
-
-
-def summary(folder: Path) -> None:
-    """Draws the curves and the animation of a run folder."""
-    figures.save_curves(folder / "curves.png", {"": run.load_metrics(folder)})
-    frames = sorted((folder / "samples").glob("*.png"))
-    figures.save_animation(folder / "samples.gif", frames)
 
 
 def _advance(
@@ -145,6 +150,7 @@ class _Progress:
 
     def __init__(self, console: Console, config: Config, step: int):
         self._console, self._config = console, config
+        self._images = config.k * config.batch_size
         self._seconds: list[float] = []
         self._printed = time.monotonic()
         self._bar = Progress(
@@ -162,17 +168,23 @@ class _Progress:
 
     def __enter__(self):
         self._bar.start()
-        return self._report
 
     def __exit__(self, *_):
         self._bar.stop()
 
-    def _report(
+    @property
+    def images_per_second(self) -> float:
+        """By the median pace of all stretches but the first (compilation)."""
+        paces = self._seconds[1:]
+        return self._images / statistics.median(paces) if paces else math.nan
+
+    def report(
         self, step: int, count: int, seconds: float, metrics: dict
     ) -> None:
+        """Shows ``count`` more iterations, which took so many seconds."""
         self._seconds.append(seconds / count)
         pace = statistics.median(self._seconds[-20:])
-        images = self._config.k * self._config.batch_size / pace
+        images = self._images / pace
         mean = {name: float(values.mean()) for name, values in metrics.items()}
         text = (
             f"{images:,.0f} images/s  D {mean['discriminator_loss']:.3f}  "

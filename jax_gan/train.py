@@ -72,7 +72,8 @@ def train_step(game: Game, batch: Batch) -> tuple[Game, Metrics]:
     """One iteration of Algorithm 1: k steps of D, then one step of G."""
     game, of_d = lax.scan(discriminator_step, game, batch.discriminator)
     game, of_g = generator_step(game, batch.generator)
-    return game, Metrics(*(value[-1] for value in of_d), generator_loss=of_g)
+    loss, real, fake = (values[-1] for values in of_d)
+    return game, Metrics(loss, real, fake, of_g)
 
 
 @partial(jax.jit, donate_argnames="game")

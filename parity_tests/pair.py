@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import optax
+import torch
 from flax.traverse_util import flatten_dict
 from numpy.typing import NDArray
 
@@ -124,12 +125,17 @@ class Pair:
 
     def _their_gradients(self) -> dict[str, NDArray]:
         return {
-            f"{side}/{name}": neutral(parameter.grad).numpy().copy()
+            f"{side}/{name}": neutral(_gradient(parameter)).numpy().copy()
             for side in SIDES
             for name, parameter in named_parameters(
                 getattr(self.theirs, side).network
             )
         }
+
+
+def _gradient(parameter: torch.nn.Parameter) -> torch.Tensor:
+    assert parameter.grad is not None, "there was no step yet"
+    return parameter.grad
 
 
 def _with_recording(player: Any) -> Any:

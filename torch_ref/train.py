@@ -59,7 +59,8 @@ def train_step(game: Game, batch: Batch) -> tuple[Game, Metrics]:
     for step in slices(batch.discriminator):
         game, of_d = discriminator_step(game, step)
     game, of_g = generator_step(game, batch.generator)
-    return game, Metrics(*of_d, generator_loss=of_g)
+    loss, real, fake = of_d
+    return game, Metrics(loss, real, fake, of_g)
 
 
 def train(game: Game, batches: Batch) -> tuple[Game, Metrics]:

@@ -71,8 +71,11 @@ def _views(player: Player) -> Iterator[tuple[str, Tensor]]:
     yield "optimizer/step", player.optimizer.param_groups[0]["step"]
     for path, layer in player.network.named_modules():
         if isinstance(layer, BatchNorm):
-            yield f"statistics/{path}/mean", layer.running_mean
-            yield f"statistics/{path}/var", layer.running_var
+            for kind, name in (
+                ("running_mean", "mean"),
+                ("running_var", "var"),
+            ):
+                yield f"statistics/{path}/{name}", getattr(layer, kind)
 
 
 def named_parameters(network: nn.Module) -> Iterator[tuple[str, Parameter]]:

@@ -1,0 +1,1 @@
+"""How fast each twin is, and the demo of both."""

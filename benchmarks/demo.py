@@ -1,0 +1,86 @@
+"""``make demo``: the same game in JAX and in PyTorch, from the same start.
+
+Trains the recipe mlp on the embedded digits, first in JAX, then in PyTorch
+from the same weights on the same stream of random numbers; shows both, and
+that they took the same steps.
+"""
+
+import sys
+from datetime import datetime
+from pathlib import Path
+
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+import jax_gan
+import torch_ref
+from experiment import data as datasets
+from experiment import figures, run
+from experiment.recipes import recipe
+from experiment.stream import fixed_noise
+from experiment.training import run_training
+from parity_tests.pair import worst_gaps
+
+TWINS = {"JAX": jax_gan, "PyTorch": torch_ref}
+COMPARED = 100
+
+
+def main() -> int:
+    """Runs the demo; returns the exit status."""
+    try:
+        _demo(Path("runs") / datetime.now().strftime("demo-%Y%m%d-%H%M%S"))
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _demo(folder: Path) -> None:
+    console = Console()
+    console.rule(f"1. The same steps? {COMPARED} iterations in float64")
+    proof = recipe("mlp", precision="float64")
+    gaps = worst_gaps(proof, datasets.load(proof), COMPARED, at=(COMPARED,))
+    for kind, gap in gaps.items():
+        console.print(f"largest difference of {kind}: {gap}")
+
+    config = recipe("mlp")
+    data = datasets.load(config)
+    z = fixed_noise(config, 64)
+    state: dict[str, NDArray] = {}
+    samples, metrics, speeds = {}, {}, {}
+    for number, (name, twin) in enumerate(TWINS.items(), start=2):
+        console.rule(f"{number}. {config.steps:,} iterations in {name}")
+        device = twin.select_device("auto", config)
+        game = twin.create(config, data, device)
+        if state:
+            game = twin.from_numpy(game, state)
+        state = twin.to_numpy(game)
+        part = folder / twin.__name__
+        run.create_folder(part, config)
+        outcome = run_training(twin, config, data, device, game, part, 0)
+        samples[name] = twin.sample_images(outcome.game, z)
+        metrics[name] = run.load_metrics(part)
+        speeds[name] = outcome.images_per_second
+
+    figures.save_pair(folder / "samples.png", samples, columns=8)
+    figures.save_curves(folder / "curves.png", metrics)
+
+    console.rule("4. One GAN, written twice")
+    size = sum(a.size for name, a in state.items() if "/params/" in name)
+    table = Table(box=None, show_header=False)
+    table.add_row("parameters", f"{size:,}")
+    for kind, label in (("metrics", "losses"), ("weights", "weights")):
+        label = f"largest difference of {label} in {COMPARED} iterations"
+        table.add_row(label, f"{gaps[kind].error:.1e} (float64)")
+    for name, speed in speeds.items():
+        table.add_row(f"images/s, {name}", f"{speed:,.0f} (float32)")
+    table.add_row("digits from the same noise", str(folder / "samples.png"))
+    table.add_row("their curves", str(folder / "curves.png"))
+    for name, twin in TWINS.items():
+        path = folder / twin.__name__ / "samples.gif"
+        table.add_row(f"from noise to digits, {name}", str(path))
+    console.print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
