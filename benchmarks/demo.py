@@ -5,6 +5,7 @@ from the same weights on the same stream of random numbers; shows both, and
 that they took the same steps.
 """
 
+import json
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from rich.table import Table
 
 import jax_gan
 import torch_ref
+from benchmarks.machine import describe_machine
 from experiment import data as datasets
 from experiment import figures, run
 from experiment.recipes import recipe
@@ -80,6 +82,16 @@ def _demo(folder: Path) -> None:
         path = folder / twin.__name__ / "samples.gif"
         table.add_row(f"from noise to digits, {name}", str(path))
     console.print(table)
+    results = {
+        "machine": describe_machine(),
+        "recipe": config.recipe,
+        "iterations": config.steps,
+        "parameters": size,
+        "compared_iterations": COMPARED,
+        "largest_difference": {kind: gap.error for kind, gap in gaps.items()},
+        "images_per_second": {name: round(s) for name, s in speeds.items()},
+    }
+    (folder / "demo.json").write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
+import chex
 import jax
 from jax import Array, lax, value_and_grad
 from jax.nn import sigmoid
@@ -31,6 +32,7 @@ def discriminator_step(
     """Updates D by descending -mean[log D(x) + log(1 - D(G(z)))]."""
     x, z, real_masks, fake_masks = batch
     fake, G = game.generator(z)
+    chex.assert_equal_shape((fake, x))
 
     def loss(params: Any):
         D = replace(game.discriminator, params=params)

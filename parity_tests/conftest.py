@@ -1,5 +1,8 @@
 """Fixtures, and the table of measured errors at the end of the output."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -10,9 +13,14 @@ from parity_tests.compare import Gap
 _MEASURED: dict[str, dict[str, Gap]] = {}
 
 
+def pytest_addoption(parser):
+    """``--record FILE``: where the measured errors go as JSON."""
+    parser.addoption("--record", type=Path, help="JSON file of measured errors")
+
+
 @pytest.fixture(scope="session")
 def digits():
-    """The embedded digits for each range of output, in float64."""
+    """The data of a config; each set is loaded once."""
     cache = {}
 
     def load_for(config):
@@ -26,7 +34,7 @@ def digits():
 
 @pytest.fixture
 def tiny():
-    """A small game of the mlp recipe in float64, and 50 tiny images."""
+    """A small game of the mlp recipe in float64, and 50 images of noise."""
     config = recipe(
         "mlp",
         generator_hidden=(16, 16),
@@ -44,16 +52,22 @@ def measured(request):
     """Where a test leaves the errors that it measured."""
 
     def record(gaps: dict[str, Gap]) -> None:
-        _MEASURED[request.node.name] = gaps
+        _MEASURED[f"{request.module.__name__}::{request.node.name}"] = gaps
 
     return record
 
 
-def pytest_terminal_summary(terminalreporter):
+def pytest_terminal_summary(terminalreporter, config):
     """Prints what was measured, not only that it passed."""
     if not _MEASURED:
         return
     terminalreporter.section("largest difference between the twins")
     for name, gaps in _MEASURED.items():
         errors = "  ".join(f"{k} {v.error:.1e}" for k, v in gaps.items())
-        terminalreporter.write_line(f"{name:<52} {errors}")
+        terminalreporter.write_line(f"{name.split('::')[1]:<48} {errors}")
+    if path := config.getoption("record"):
+        rows = {
+            name: {kind: found.error for kind, found in gaps.items()}
+            for name, gaps in _MEASURED.items()
+        }
+        path.write_text(json.dumps(rows, indent=1) + "\n")

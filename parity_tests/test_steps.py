@@ -1,5 +1,7 @@
 """Rung: whole iterations of Algorithm 1, in float64."""
 
+from dataclasses import replace
+
 import pytest
 
 from experiment.recipes import recipe
@@ -8,9 +10,10 @@ from parity_tests.pair import worst_gaps
 TOLERANCE = 1e-12
 
 # The networks have their full size; minibatches are small to save time.
-BATCH = 16
-# Plain momentum needs a larger rate than Adam to move at all.
-RATES = {"adam": {}, "sgd": {"learning_rate": 0.02}}
+BATCH = 8
+# Momentum needs a larger rate than Adam to move at all. A run that diverges
+# magnifies its rounding errors at every step: dcgan must stay below .001.
+SGD_RATES = {"lecture": 0.02, "mlp": 0.02, "dcgan": 0.0005}
 
 
 @pytest.mark.parametrize("k", [1, 2, 3])
@@ -25,8 +28,9 @@ def test_100_steps(name, loss, optimizer, k, digits, measured):
         k=k,
         batch_size=BATCH,
         precision="float64",
-        **RATES[optimizer],
     )
+    if optimizer == "sgd":
+        config = replace(config, learning_rate=SGD_RATES[name])
     gaps = worst_gaps(config, digits(config), 100, at=(1, 2, 3, 10, 100))
     measured(gaps)
     for kind, found in gaps.items():

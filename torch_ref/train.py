@@ -30,6 +30,7 @@ def discriminator_step(
     G, D = game.generator, game.discriminator
     with torch.no_grad():
         fake = G(z)
+    assert fake.shape == x.shape, f"{fake.shape} is not {x.shape}"
 
     real_logits = D(x, real_masks)
     fake_logits = D(fake, fake_masks)

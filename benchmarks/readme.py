@@ -1,0 +1,96 @@
+"""The tables of the README, made from the committed measurements.
+
+``python -m benchmarks readme`` writes them between their markers; a test
+holds the README against them.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+KINDS = (
+    "metrics",
+    "gradients",
+    "weights",
+    "moments",
+    "statistics",
+    "evaluation",
+)
+
+
+def render(text: str) -> str:
+    """The README's text with every table made anew."""
+    for name, (source, table) in _TABLES.items():
+        results = json.loads((ROOT / source).read_text())
+        before, rest = text.split(f"<!-- {name} -->")
+        _, after = rest.split("<!-- end -->", maxsplit=1)
+        text = f"{before}<!-- {name} -->\n{table(results)}\n<!-- end -->{after}"
+    return text
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _machine(machine: dict[str, Any]) -> str:
+    versions = ", ".join(f"{k} {v}" for k, v in machine["versions"].items())
+    return f"{machine['cpu']}, {machine['cores']} cores; {versions}; float32."
+
+
+def _demo(results: dict[str, Any]) -> str:
+    gaps = results["largest_difference"]
+    over = f"{results['compared_iterations']} float64 iterations"
+    rows = [
+        ["parameters", f"{results['parameters']:,}"],
+        [f"largest difference of losses, {over}", f"{gaps['metrics']:.1e}"],
+        [f"largest difference of weights, {over}", f"{gaps['weights']:.1e}"],
+    ]
+    for name, speed in results["images_per_second"].items():
+        rows.append([f"images/s, {name}", f"{speed:,}"])
+    table = _table([f"recipe {results['recipe']}", "both twins"], rows)
+    return f"{table}\n\n{_machine(results['machine'])}"
+
+
+def _parity(results: dict[str, dict[str, float]]) -> str:
+    rows = []
+    for recipe in ("lecture", "mlp", "dcgan"):
+        runs = [
+            gaps
+            for name, gaps in results.items()
+            if "test_100_steps" in name and f"{recipe}-" in name
+        ]
+        worst = [max(gaps[kind] for gaps in runs) for kind in KINDS]
+        errors = [f"{error:.1e}" if error else "none" for error in worst]
+        rows.append([f"{recipe}, {len(runs)} runs", *errors])
+    return _table(["recipe", *KINDS], rows)
+
+
+def _speed(results: dict[str, Any]) -> str:
+    rows = []
+    for name, result in results["recipes"].items():
+        pace = result["ms_per_iteration"]
+        rows.append(
+            [
+                f"{name}, batch {result['batch_size']}",
+                f"{pace['jax']:.2f} ms",
+                f"{pace['torch']:.2f} ms",
+                f"{result['torch_over_jax']:.2f}",
+            ]
+        )
+    header = [
+        "recipe",
+        "JAX, scan",
+        "PyTorch, eager, fused",
+        "PyTorch / JAX",
+    ]
+    return f"{_table(header, rows)}\n\n{_machine(results['machine'])}"
+
+
+_TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "demo": ("benchmarks/demo/demo.json", _demo),
+    "parity": ("parity_tests/parity.json", _parity),
+    "speed": ("benchmarks/speed.json", _speed),
+}
