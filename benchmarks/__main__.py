@@ -71,6 +71,7 @@ def _speed(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
             f"PyTorch {result['ms_per_iteration']['torch']} ms an iteration; "
             f"PyTorch / JAX {result['torch_over_jax']}",
             highlight=False,
+            soft_wrap=True,
         )
     if options.out:
         options.out.write_text(json.dumps(report, indent=1) + "\n")

@@ -70,12 +70,15 @@ def _demo(folder: Path) -> None:
     console.rule("4. One GAN, written twice")
     size = sum(a.size for name, a in state.items() if "/params/" in name)
     table = Table(box=None, show_header=False)
+    table.add_column(overflow="fold")
+    table.add_column(overflow="fold")
     table.add_row("parameters", f"{size:,}")
     for kind, label in (("metrics", "losses"), ("weights", "weights")):
-        label = f"largest difference of {label} in {COMPARED} iterations"
-        table.add_row(label, f"{gaps[kind].error:.1e} (float64)")
+        label = f"largest difference of {label}"
+        error = f"{gaps[kind].error:.1e}, {COMPARED} iterations in float64"
+        table.add_row(label, error)
     for name, speed in speeds.items():
-        table.add_row(f"images/s, {name}", f"{speed:,.0f} (float32)")
+        table.add_row(f"images/s, {name}", f"{speed:,.0f}, float32")
     table.add_row("digits from the same noise", str(folder / "samples.png"))
     table.add_row("their curves", str(folder / "curves.png"))
     for name, twin in TWINS.items():

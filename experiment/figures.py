@@ -117,7 +117,7 @@ def save_pair(
     path: Path, grids: Mapping[str, NDArray[np.floating]], columns: int
 ) -> None:
     """Grids of samples beside each other, each under its title."""
-    figure = Figure(figsize=(5 * len(grids), 5.4), layout="constrained")
+    figure = Figure(figsize=(5 * len(grids), 5.2), layout="constrained")
     axes = np.atleast_1d(figure.subplots(1, len(grids)))
     for axis, (title, images) in zip(axes, grids.items(), strict=True):
         axis.imshow(grid(images, columns), cmap="gray", vmin=0, vmax=255)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from experiment.config import Config, InputError
 
@@ -33,5 +34,8 @@ def select_device(name: str, config: Config) -> jax.Device:
 
 
 def place(batch: Any, device: jax.Device | None = None) -> Any:
-    """A batch of NumPy arrays, as arrays on the device."""
-    return jax.device_put(batch, device)
+    """A batch of NumPy arrays, as arrays on the device; copies.
+
+    ``device_put`` alone would share NumPy's memory on a CPU.
+    """
+    return jax.device_put(jax.tree.map(jnp.array, batch), device)

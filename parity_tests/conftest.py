@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -16,6 +17,14 @@ _MEASURED: dict[str, dict[str, Gap]] = {}
 def pytest_addoption(parser):
     """``--record FILE``: where the measured errors go as JSON."""
     parser.addoption("--record", type=Path, help="JSON file of measured errors")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compiled_once(tmp_path_factory):
+    """Many tests compile the same program: XLA keeps it for the session."""
+    folder = tmp_path_factory.mktemp("compiled")
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 
 
 @pytest.fixture(scope="session")

