@@ -4,6 +4,7 @@
 holds the README against them.
 """
 
+import ast
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -22,12 +23,56 @@ KINDS = (
 
 def render(text: str) -> str:
     """The README's text with every table made anew."""
+    tables = {"algorithm": _algorithm()}
     for name, (source, table) in _TABLES.items():
-        results = json.loads((ROOT / source).read_text())
+        tables[name] = table(json.loads((ROOT / source).read_text()))
+    for name, table in tables.items():
         before, rest = text.split(f"<!-- {name} -->")
         _, after = rest.split("<!-- end -->", maxsplit=1)
-        text = f"{before}<!-- {name} -->\n{table(results)}\n<!-- end -->{after}"
+        text = f"{before}<!-- {name} -->\n{table}\n<!-- end -->{after}"
     return text
+
+
+# What Algorithm 1 says, and the function that does it in both twins.
+_LINES = {
+    "discriminator_step": "Sample m noise samples and m examples; update the "
+    "discriminator by ascending its stochastic gradient",
+    "generator_step": "Sample m noise samples; update the generator by "
+    "descending its stochastic gradient",
+    "train_step": "for k steps do",
+    "train": "for number of training iterations do",
+}
+
+
+def _algorithm() -> str:
+    """Each function of train.py in both twins, side by side."""
+    rows = ["<table>", "<tr><th>jax_gan</th><th>torch_ref</th></tr>"]
+    for name, line in _LINES.items():
+        rows.append(f'<tr><td colspan="2"><i>{line}</i></td></tr>')
+        rows.append("<tr>")
+        for twin in ("jax_gan", "torch_ref"):
+            code = _function(ROOT / twin / "train.py", name)
+            rows.append(f"<td>\n\n```python\n{code}\n```\n\n</td>")
+        rows.append("</tr>")
+    return "\n".join([*rows, "</table>"])
+
+
+def _function(path: Path, name: str) -> str:
+    """The code of a function without its docstring."""
+    text = path.read_text()
+    (node,) = (
+        node
+        for node in ast.parse(text).body
+        if isinstance(node, ast.FunctionDef) and node.name == name
+    )
+    first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+    docstring = node.body[0]
+    lines = text.splitlines()
+    kept = (
+        lines[first - 1 : docstring.lineno - 1]
+        + lines[docstring.end_lineno : node.end_lineno]
+    )
+    return "\n".join(kept)
 
 
 def _table(header: list[str], rows: list[list[str]]) -> str:
