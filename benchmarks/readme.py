@@ -24,8 +24,8 @@ KINDS = (
 def render(text: str) -> str:
     """The README's text with every table made anew."""
     tables = {"algorithm": _algorithm()}
-    for name, (source, table) in _TABLES.items():
-        tables[name] = table(json.loads((ROOT / source).read_text()))
+    for name, (source, make) in _TABLES.items():
+        tables[name] = make(json.loads((ROOT / source).read_text()))
     for name, table in tables.items():
         before, rest = text.split(f"<!-- {name} -->")
         _, after = rest.split("<!-- end -->", maxsplit=1)
