@@ -4,12 +4,11 @@ import json
 from pathlib import Path
 
 import jax
-import numpy as np
 import pytest
 
 from experiment.data import load
-from experiment.recipes import recipe
 from parity_tests.compare import Gap
+from parity_tests.small import small_config, small_data
 
 _MEASURED: dict[str, dict[str, Gap]] = {}
 
@@ -43,17 +42,8 @@ def digits():
 
 @pytest.fixture
 def tiny():
-    """A small game of the mlp recipe in float64, and 50 images of noise."""
-    config = recipe(
-        "mlp",
-        generator_hidden=(16, 16),
-        discriminator_hidden=(12, 12),
-        batch_size=8,
-        noise_size=5,
-        precision="float64",
-    )
-    rng = np.random.default_rng(0)
-    return config, rng.uniform(size=(50, 28, 28, 1))
+    """A small game in float64 and its data."""
+    return small_config(), small_data()
 
 
 @pytest.fixture

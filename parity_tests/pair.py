@@ -1,6 +1,6 @@
 """Both twins from the same weights on the same stream, side by side."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -77,15 +77,15 @@ class Pair:
         self.theirs, their_metrics = torch_ref.train_step(
             self.theirs, torch_ref.place(batch)
         )
-        return gap(
-            {k: np.array(v) for k, v in our_metrics._asdict().items()},
-            {k: v.numpy() for k, v in their_metrics._asdict().items()},
-        )
+        ours = {k: np.array(v) for k, v in our_metrics._asdict().items()}
+        theirs = {k: v.numpy() for k, v in their_metrics._asdict().items()}
+        self.metrics = ours, theirs
+        return gap(ours, theirs)
 
-    def gaps(self) -> dict[str, Gap]:
+    def gaps(self, sides: Sequence[str] = SIDES) -> dict[str, Gap]:
         """The gaps of all that a step leaves behind, by kind."""
-        ours = jax_gan.to_numpy(self.ours)
-        theirs = torch_ref.to_numpy(self.theirs)
+        ours = _of(sides, jax_gan.to_numpy(self.ours))
+        theirs = _of(sides, torch_ref.to_numpy(self.theirs))
         kinds = {
             "weights": "/params/",
             "moments": "/optimizer/",
@@ -98,7 +98,10 @@ class Pair:
             )
             for kind, part in kinds.items()
         }
-        gradients = gap(self._our_gradients(), self._their_gradients())
+        gradients = gap(
+            _of(sides, self._our_gradients()),
+            _of(sides, self._their_gradients()),
+        )
         return {"gradients": gradients, **found}
 
     def evaluation(self) -> Gap:
@@ -131,6 +134,10 @@ class Pair:
                 getattr(self.theirs, side).network
             )
         }
+
+
+def _of(sides: Sequence[str], state: dict[str, NDArray]) -> dict[str, NDArray]:
+    return {k: v for k, v in state.items() if k.split("/")[0] in sides}
 
 
 def _gradient(parameter: torch.nn.Parameter) -> torch.Tensor:

@@ -1,25 +1,54 @@
 """The suite can fail: every planted fault is caught, by a wide margin."""
 
-from dataclasses import replace
-
 import pytest
 
 from parity_tests.faults import FAULTS
 from parity_tests.pair import worst_gaps
+from parity_tests.small import small_config, small_data
 from parity_tests.test_steps import TOLERANCE
 
 MARGIN = 1000
+STEPS = (1, 2, 3)
+
+REAL = [fault for fault in FAULTS if not fault.equivalent]
+EQUIVALENT = [fault for fault in FAULTS if fault.equivalent]
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
-def test_planted_fault_is_caught(fault, tiny, measured):
-    config, data = tiny
-    config = replace(config, **fault.config)
-    sound = worst_gaps(config, data, steps=3, at=(1, 2, 3))
-    assert max(sound.values()).error <= TOLERANCE
+def _gaps(fault):
+    return worst_gaps(small_config(**fault.config), small_data(), 3, at=STEPS)
 
+
+def _planted(fault):
     with pytest.MonkeyPatch.context() as patch:
         fault.plant(patch)
-        gaps = worst_gaps(config, data, steps=3, at=(1, 2, 3))
-    measured(gaps)
-    assert max(gaps.values()).error >= MARGIN * TOLERANCE
+        return _gaps(fault)
+
+
+@pytest.mark.parametrize("fault", REAL, ids=lambda fault: fault.name)
+def test_planted_fault_is_caught(fault, measured):
+    found = _planted(fault)
+    measured(found)
+    assert max(found.values()).error >= MARGIN * TOLERANCE
+
+
+@pytest.mark.parametrize("fault", EQUIVALENT, ids=lambda fault: fault.name)
+def test_equivalent_fault_changes_nothing(fault, measured):
+    found = _planted(fault)
+    measured(found)
+    assert max(found.values()).error <= TOLERANCE
+
+
+CONFIGS = {str(fault.config): fault for fault in FAULTS}
+
+
+@pytest.mark.parametrize("fault", CONFIGS.values(), ids=CONFIGS)
+def test_without_a_fault_the_twins_agree(fault, measured):
+    """The same experiments, sound: what is caught is the fault."""
+    found = _gaps(fault)
+    measured(found)
+    assert max(found.values()).error <= TOLERANCE
+
+
+def test_there_are_enough():
+    assert len(REAL) >= 40
+    assert len({fault.name for fault in FAULTS}) == len(FAULTS)

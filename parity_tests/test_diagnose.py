@@ -1,0 +1,32 @@
+"""The diagnosis names the place of a fault that is known."""
+
+import pytest
+
+from parity_tests.diagnose import diagnose
+from parity_tests.faults import FAULTS
+from parity_tests.small import small_config, small_data
+
+PLACES = {
+    "D's loss has its sign turned": (1, "discriminator step", "metrics"),
+    "G's loss has a factor 1/2": (1, "generator step", "metrics"),
+    "Adam's b2 is .9991": (1, "discriminator step", "moments"),
+    "the schedule is off by one step": (1, "discriminator step", "weights"),
+    "D's statistics do not move in G's step": (1, "either step", "statistics"),
+}
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_place(name):
+    (fault,) = (fault for fault in FAULTS if fault.name == name)
+    config = small_config(**fault.config)
+    with pytest.MonkeyPatch.context() as patch:
+        fault.plant(patch)
+        found = diagnose(config, small_data(), steps=3)
+    assert found is not None
+    assert (found.iteration, found.phase, found.kind) == PLACES[name]
+    assert len(found.growth) == 3
+    assert f"iteration {found.iteration}" in str(found)
+
+
+def test_twins_that_agree_do_not_part():
+    assert diagnose(small_config(), small_data(), steps=3) is None
