@@ -1,0 +1,83 @@
+"""What a planted fault is, and the ways in which several are planted."""
+
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pytest
+
+import torch_ref
+
+# The package exports the function of that name in the module's place.
+train = sys.modules["torch_ref.train"]
+
+Patch = pytest.MonkeyPatch
+Plant = Callable[[Patch], None]
+
+
+class Fault(NamedTuple):
+    """One mistake that a port can make.
+
+    Attributes:
+        name: what is wrong.
+        group: the part of a GAN that it is in.
+        plant: puts the mistake into the PyTorch twin.
+        cure: how a port avoids it.
+        equivalent: why it changes nothing, where it does not.
+        config: the experiment that shows it, as changes of ``small_config``.
+    """
+
+    name: str
+    group: str
+    plant: Callable[[Patch], None]
+    cure: str
+    equivalent: str
+    config: dict[str, Any]
+
+
+FAULTS: list[Fault] = []
+
+DCGAN: dict[str, Any] = {
+    "network": "dcgan",
+    "generator_hidden": (8, 4),
+    "discriminator_hidden": (4, 8),
+    "keep_hidden": 1.0,
+    "output_bias": "constant",
+}
+
+
+def fault(
+    name: str, group: str, cure: str, equivalent: str = "", **config: Any
+) -> Callable:
+    """Lists a function that plants a fault."""
+
+    def listed(plant: Callable[[Patch], None]):
+        FAULTS.append(Fault(name, group, plant, cure, equivalent, config))
+        return plant
+
+    return listed
+
+
+def with_step(change: Callable) -> Plant:
+    """Replaces one iteration by ``change(sound step, game, batch)``."""
+
+    def plant(patch: Patch) -> None:
+        sound = torch_ref.train_step
+        patch.setattr(
+            torch_ref,
+            "train_step",
+            lambda game, batch: change(sound, game, batch),
+        )
+
+    return plant
+
+
+def change_batch(change: Callable) -> Plant:
+    """One iteration on ``change(batch)``."""
+    return with_step(lambda step, game, batch: step(game, change(batch)))
+
+
+def change_discriminator(batch: Any, **fields: Any) -> Any:
+    """The batch with other fields for D's steps."""
+    changed = batch.discriminator._replace(**fields)
+    return batch._replace(discriminator=changed)
