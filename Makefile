@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench clean
+.PHONY: demo test parity bench clean
 .DELETE_ON_ERROR:
 
 .venv/installed: pyproject.toml
@@ -21,6 +21,9 @@ test: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+parity: .venv/installed
+	$(BIN)/python -m parity_tests report
 
 bench: .venv/installed
 	$(BIN)/python -m benchmarks speed --out benchmarks/speed.json

@@ -16,7 +16,7 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks.machine import describe_machine
+from experiment.machine import describe_machine
 from benchmarks.readme import ROOT, render
 from experiment.recipes import recipe
 

@@ -16,7 +16,7 @@ from rich.table import Table
 
 import jax_gan
 import torch_ref
-from benchmarks.machine import describe_machine
+from experiment.machine import describe_machine
 from experiment import data as datasets
 from experiment import figures, run
 from experiment.recipes import recipe

@@ -160,7 +160,7 @@ def _stream_off_by_one(patch: Patch) -> None:
 
     sound = torch_ref.train_step
     stream = Stream(small_config(), small_data())
-    late = [torch_ref.place(stream.batch(n + 1)) for n in range(3)]
+    late = [torch_ref.place(stream.batch(n + 1)) for n in range(40)]
     patch.setattr(torch_ref, "train_step", train_step)
 
 
