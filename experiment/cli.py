@@ -1,12 +1,11 @@
 """One command line for both twins: train, sample, interpolate, info."""
 
 import argparse
-import sys
 from dataclasses import asdict, fields, replace
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal, NoReturn, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import numpy as np
 from rich.console import Console
@@ -15,6 +14,7 @@ from rich.table import Table
 from experiment import data as datasets
 from experiment import figures, run
 from experiment.config import Config, InputError
+from experiment.parser import Parser, run_command
 from experiment.recipes import RECIPES, recipe
 from experiment.stream import fixed_noise
 from experiment.training import run_training
@@ -23,38 +23,18 @@ from experiment.training import run_training
 _FREE_ON_RESUME = ("steps", "sample_every")
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line; argparse prints its usage first."""
-
-    def error(self, message: str) -> NoReturn:
-        """Ends with status 2."""
-        message = message.removeprefix("argument ")
-        raise SystemExit(_fail(f"{message}; see {self.prog} --help"))
-
-
 def main(twin: ModuleType, arguments: list[str] | None = None) -> int:
     """Runs a command with the given twin; returns the exit status.
 
     0 when it is done, 2 on bad input (after one line on stderr), 130 when
     the user stopped it.
     """
-    parser = _parser(twin.__name__)
-    options = parser.parse_args(arguments)
-    try:
-        return options.command(twin, options)
-    except InputError as error:
-        return _fail(str(error))
-    except KeyboardInterrupt:
-        return 130
-
-
-def _fail(message: str) -> int:
-    print(f"error: {message}", file=sys.stderr)
-    return 2
+    options = _parser(twin.__name__).parse_args(arguments)
+    return run_command(lambda: options.command(twin, options))
 
 
 def _parser(name: str) -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog=f"python -m {name}",
         description="A generative adversarial network (Goodfellow et al. "
         "2014), trained by Algorithm 1 of the paper.",

@@ -1,0 +1,36 @@
+"""How every command of the project treats bad input: one line, status 2."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from experiment.config import InputError
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line; argparse prints its usage first."""
+
+    def error(self, message: str) -> NoReturn:
+        """Ends with status 2."""
+        message = message.removeprefix("argument ")
+        raise SystemExit(_fail(f"{message}; see {self.prog} --help"))
+
+
+def run_command(command: Callable[[], int]) -> int:
+    """Runs a command and returns the exit status.
+
+    That is the command's own, 2 on bad input (after one line on stderr), or
+    130 when the user stopped it.
+    """
+    try:
+        return command()
+    except InputError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        return 130
+
+
+def _fail(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return 2
