@@ -1,0 +1,71 @@
+"""The two twins as implementations that replay a trajectory."""
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import jax_gan
+import torch_ref
+from experiment.stream import Batch, DiscriminatorBatch, GeneratorBatch
+from parity_tests.trajectory import config_from
+
+
+class _Twin:
+    """A twin in the protocol ``parity_tests.trajectory.Implementation``."""
+
+    twin: ModuleType
+
+    def load_state(
+        self, config: dict[str, Any], state: dict[str, NDArray]
+    ) -> None:
+        """Creates a game and gives it this state."""
+        experiment = config_from(config)
+        self._device = self.twin.select_device("cpu", experiment)
+        blank = np.zeros((1, *config["sample_shape"]), experiment.dtype)
+        game = self.twin.create(experiment, blank, self._device)
+        self._game = self.twin.from_numpy(game, state)
+
+    def iterate(self, batch: dict[str, NDArray]) -> dict[str, float]:
+        """One iteration; its metrics."""
+        placed = self.twin.place(nested_batch(batch), self._device)
+        self._game, metrics = self.twin.train_step(self._game, placed)
+        return {name: float(v) for name, v in metrics._asdict().items()}
+
+    def read_state(self) -> dict[str, NDArray]:
+        """Weights, statistics and moments, copied."""
+        return self.twin.to_numpy(self._game)
+
+
+class Jax(_Twin):
+    """The twin in JAX."""
+
+    twin = jax_gan
+
+
+class Torch(_Twin):
+    """The twin in PyTorch: the reference, which replays itself."""
+
+    twin = torch_ref
+
+
+def nested_batch(flat: dict[str, NDArray]) -> Batch:
+    """A trajectory's batch as the stream's; undoes ``flat_batch``."""
+
+    def masks(prefix: str) -> dict[str, NDArray]:
+        return {
+            name.removeprefix(prefix): array
+            for name, array in flat.items()
+            if name.startswith(prefix)
+        }
+
+    return Batch(
+        DiscriminatorBatch(
+            x=flat["discriminator/x"],
+            z=flat["discriminator/z"],
+            real_masks=masks("discriminator/real_masks/"),
+            fake_masks=masks("discriminator/fake_masks/"),
+        ),
+        GeneratorBatch(flat["generator/z"], masks("generator/masks/")),
+    )

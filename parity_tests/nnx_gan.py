@@ -1,0 +1,184 @@
+"""The same GAN once more, in Flax NNX, written from a trajectory's index.
+
+``jax_gan`` is in Linen because pure functions show Algorithm 1 as equations:
+a step takes a game and returns the next. In NNX players change in place, as
+in PyTorch; a replay proves that the choice is one of style.
+"""
+
+from functools import partial
+from itertools import pairwise
+from math import log, prod
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+from jax.nn import log_sigmoid, relu, sigmoid, tanh
+
+OUTPUTS = {"sigmoid": sigmoid, "tanh": tanh, "linear": lambda h: h}
+NAMES = {"mu": "m", "nu": "v", "count": "step", "trace": "momentum"}
+
+
+class BatchNorm(nnx.BatchNorm):
+    """Batch normalisation in training, with PyTorch's running variance."""
+
+    def __call__(self, h):  # type: ignore[override]
+        """Normalises h; makes unbiased what NNX adds to the variance."""
+        n, before = h.size // h.shape[-1], self.var[...]
+        h = super().__call__(h, use_running_average=False)
+        self.var[...] += (self.var[...] - self.momentum * before) / (n - 1)
+        return h
+
+
+def create_layers(config):
+    """The layers of G and of D; their weights are of no account."""
+    shape, noise = config["sample_shape"], config["noise_size"]
+    g, d = config["generator_hidden"], config["discriminator_hidden"]
+    options: Any = {"param_dtype": config["precision"], "rngs": nnx.Rngs(0)}
+    dense: Any = partial(nnx.Linear, **options)
+    if config["network"] == "mlp":
+        G = nnx.Dict(output=dense(g[-1], prod(shape)))
+        D = nnx.Dict(output=dense(d[-1], 1))
+        for layers, *sizes in (G, noise, *g), (D, prod(shape), *d):
+            for i, pair in enumerate(pairwise(sizes)):
+                layers[f"hidden_{i}"] = dense(*pair)
+        return G, D
+    norm: Any = partial(BatchNorm, momentum=0.9, **options)
+    options |= {"kernel_size": (4, 4), "strides": 2}
+    halve: Any = partial(nnx.Conv, padding=1, **options)
+    # Padding 2 of the dilated image is what PyTorch calls padding 1.
+    options |= {"padding": ((2, 2), (2, 2)), "transpose_kernel": True}
+    double: Any = partial(nnx.ConvTranspose, **options)
+    return nnx.Dict(
+        project=dense(noise, 7 * 7 * g[0], use_bias=False),
+        norm_0=norm(g[0]),
+        upsample=double(*g, use_bias=False),
+        norm_1=norm(g[1]),
+        output=double(g[1], shape[-1]),
+    ), nnx.Dict(
+        downsample_0=halve(shape[-1], d[0]),
+        downsample_1=halve(*d, use_bias=False),
+        norm=norm(d[1]),
+        output=dense(7 * 7 * d[1], 1),
+    )
+
+
+def create_optimizer(config, layers, rate, steps):
+    """Adam or SGD at rate decay^iteration, with ``steps`` an iteration."""
+    rule: Any = optax.identity()
+    if config["optimizer"] == "adam":
+        rule = optax.scale_by_adam(config["b1"], config["b2"])
+    elif config["momentum"]:
+        rule = optax.trace(config["momentum"])
+    schedule = optax.scale_by_schedule(
+        lambda n: -rate * jnp.exp(log(config["decay"]) * (n // steps))
+    )
+    return nnx.Optimizer(layers, optax.chain(rule, schedule), wrt=nnx.Param)
+
+
+def generate(config, G, z):
+    """G(z)."""
+    h = z
+    if config["network"] == "dcgan":
+        h = relu(G.norm_0(G.project(h).reshape(len(z), 7, 7, -1)))
+        h = relu(G.norm_1(G.upsample(h)))
+    for i in range(len(G) - 1 if config["network"] == "mlp" else 0):
+        h = relu(G[f"hidden_{i}"](h))
+    x = OUTPUTS[config["output"]](G.output(h))
+    return x.reshape(len(z), *config["sample_shape"])
+
+
+def discriminate(config, D, x, masks):
+    """The logits of D(x)."""
+
+    def leaky_relu(h):  # that of jax.nn has another derivative at 0
+        return jnp.where(h > 0, h, config["slope"] * h)
+
+    if config["network"] == "dcgan":
+        h = leaky_relu(D.downsample_0(x))
+        h = leaky_relu(D.norm(D.downsample_1(h)))
+        return D.output(h.reshape(len(x), -1))[:, 0]
+    h = x.reshape(len(x), -1) * masks.get("input", 1)
+    for i in range(len(D) - 1):
+        h = leaky_relu(D[f"hidden_{i}"](h)) * masks.get(f"hidden_{i}", 1)
+    return D.output(h)[:, 0]
+
+
+def iterate(config, G, D, of_G, of_D, batch):
+    """Algorithm 1: k steps of D and one of G, in place; their metrics."""
+
+    def masks(prefix, i=...):
+        names = [name for name in batch if name.startswith(prefix)]
+        return {name.removeprefix(prefix): batch[name][i] for name in names}
+
+    def loss_of_d(D, x, fake, i):
+        real = discriminate(config, D, x, masks("discriminator/real_masks/", i))
+        fake = discriminate(
+            config, D, fake, masks("discriminator/fake_masks/", i)
+        )
+        loss = -log_sigmoid(real).mean() - log_sigmoid(-fake).mean()
+        return loss, (loss, sigmoid(real).mean(), sigmoid(fake).mean())
+
+    def loss_of_g(G, D, z):
+        fake = generate(config, G, z)
+        logits = discriminate(config, D, fake, masks("generator/masks/"))
+        sign = -1 if config["loss"] == "saturating" else 1
+        return -sign * log_sigmoid(sign * logits).mean()
+
+    for i in range(config["k"]):
+        x, z = batch["discriminator/x"][i], batch["discriminator/z"][i]
+        fake = generate(config, G, z)
+        step = nnx.grad(partial(loss_of_d, i=i), has_aux=True)
+        gradients, (loss, real_probability, fake_probability) = step(D, x, fake)
+        of_D.update(D, gradients)
+    step = nnx.value_and_grad(loss_of_g)
+    generator_loss, gradients = step(G, D, batch["generator/z"])
+    of_G.update(G, gradients)
+    return {
+        "discriminator_loss": loss,
+        "real_probability": real_probability,
+        "fake_probability": fake_probability,
+        "generator_loss": generator_loss,
+    }
+
+
+class NNX:
+    """The game, as a replay drives it."""
+
+    def load_state(self, config, state):
+        """Builds both players and fills every variable of theirs."""
+        jax.config.update("jax_enable_x64", config["precision"] == "float64")
+        jax.config.update("jax_default_matmul_precision", "highest")
+        G, D = create_layers(config)
+        rate = config["learning_rate"]
+        of_D = create_optimizer(config, D, rate, config["k"])
+        rate = config["generator_learning_rate"] or rate
+        self.game = G, D, create_optimizer(config, G, rate, 1), of_D
+        self.step = nnx.jit(partial(iterate, config))
+        for name, variable in self.variables():
+            # Not [...], which would keep the float32 that NNX gives statistics.
+            variable.set_value(jnp.array(state[name]))
+
+    def variables(self):
+        """Every variable of the game, under its neutral name."""
+        G, D, of_G, of_D = self.game
+        players = {"generator": (G, of_G), "discriminator": (D, of_D)}
+        for side, (layers, optimizer) in players.items():
+            for path, v in nnx.to_flat_state(nnx.state(layers)):
+                kind = "params" if isinstance(v, nnx.Param) else "statistics"
+                yield "/".join(map(str, (side, kind, *path))), v
+            moments = nnx.to_flat_state(nnx.state(optimizer.opt_state))
+            for path, v in moments:
+                name = side, "optimizer", NAMES[str(path[1])], *path[2:]
+                yield "/".join(map(str, name)), v
+
+    def iterate(self, batch):
+        """One iteration of Algorithm 1; its metrics."""
+        metrics = self.step(*self.game, jax.tree.map(jnp.array, batch))
+        return {name: float(value) for name, value in metrics.items()}
+
+    def read_state(self):
+        """Weights, statistics and moments, copied."""
+        return {name: np.array(v[...]) for name, v in self.variables()}
