@@ -1,19 +1,27 @@
-"""``python -m parity_tests record | replay | goldens``: trajectories."""
+"""``python -m parity_tests report | diagnose | record | replay | goldens``."""
 
 import argparse
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn, get_args
+from typing import Any, get_args
 
+import pytest
 from rich.console import Console
 from rich.table import Table
 
 from experiment.config import Config, InputError
 from experiment.data import load as load_data
+from experiment.parser import Parser, run_command
 from experiment.recipes import RECIPES, recipe
 from parity_tests.compare import NO_GAP, Gap
+from parity_tests.diagnose import diagnose
+from parity_tests.faults import FAULTS
+from parity_tests.faults.base import MOST_STEPS
 from parity_tests.goldens import FOLDER, rebuild_goldens
+from parity_tests.report import FOLDER as REPORT
+from parity_tests.report import report
+from parity_tests.small import small_config, small_data
 from parity_tests.trajectory import (
     STATES_AT,
     Implementation,
@@ -26,15 +34,6 @@ from parity_tests.trajectory import (
 TOLERANCE = 1e-12  # of float64; float32 has none: rounding errors grow
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line; argparse prints its usage first."""
-
-    def error(self, message: str) -> NoReturn:
-        """Ends with status 2."""
-        message = message.removeprefix("argument ")
-        raise SystemExit(_fail(f"{message}; see {self.prog} --help"))
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command; returns the exit status.
 
@@ -42,31 +41,91 @@ def main(arguments: list[str] | None = None) -> int:
     one line on stderr), 130 when the user stopped it.
     """
     options = _parser().parse_args(arguments)
-    try:
-        return options.command(options)
-    except InputError as error:
-        return _fail(str(error))
-    except KeyboardInterrupt:
-        return 130
-
-
-def _fail(message: str) -> int:
-    print(f"error: {message}", file=sys.stderr)
-    return 2
+    return run_command(lambda: options.command(options))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="python -m parity_tests",
-        description="Records what the PyTorch reference does, step by step, "
-        "and holds other implementations of the same GAN against it.",
+        description="Proves the twins equal, says where they part, and holds "
+        "other implementations of the same GAN against the reference.",
         epilog="Start with: python -m parity_tests replay "
         "parity_tests/goldens/mlp",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_add_record, _add_replay, _add_goldens):
+    commands_of = (
+        _add_report,
+        _add_diagnose,
+        _add_record,
+        _add_replay,
+        _add_goldens,
+    )
+    for add in commands_of:
         add(commands)
     return parser
+
+
+def _add_report(commands: Any) -> None:
+    command = commands.add_parser(
+        "report",
+        help="climb the whole ladder and write the report",
+        description="Runs every rung, the slow ones too (half an hour on two "
+        "cores), measures every planted fault, and writes parity.json, "
+        "REPORT.md, report.html, drift.png and TRAPS.md.",
+    )
+    command.set_defaults(command=_report)
+    command.add_argument(
+        "--out",
+        type=Path,
+        default=REPORT,
+        metavar="DIR",
+        help="folder (default: parity_tests/report, the committed one)",
+    )
+
+
+def _report(options: argparse.Namespace) -> int:
+    return report(options.out)
+
+
+def _add_diagnose(commands: Any) -> None:
+    command = commands.add_parser(
+        "diagnose",
+        help="plant a fault and see where the twins part",
+        description="Plants a fault in the PyTorch twin of a small game and "
+        "names the first iteration, phase and tensor where the twins part, "
+        "and how the gap grows. Without --fault it lists the faults.",
+    )
+    command.set_defaults(command=_diagnose)
+    command.add_argument("--fault", help="its name, or a part of it")
+    command.add_argument(
+        "--steps", type=int, default=10, help="iterations (default: 10)"
+    )
+
+
+def _diagnose(options: argparse.Namespace) -> int:
+    if options.fault is None:
+        for fault in FAULTS:
+            print(f"{fault.group}: {fault.name}")
+        return 0
+    if not 1 <= options.steps <= MOST_STEPS:
+        raise InputError(
+            f"--steps is {options.steps}: it must be from 1 to {MOST_STEPS}"
+        )
+    for fault in FAULTS:
+        if options.fault in fault.name:
+            break
+    else:
+        raise InputError(
+            f"--fault {options.fault!r} is in no fault's name; "
+            "python -m parity_tests diagnose lists them"
+        )
+    print(f"Planted: {fault.name}")
+    config = small_config(**fault.config)
+    with pytest.MonkeyPatch.context() as patch:
+        fault.plant(patch)
+        found = diagnose(config, small_data(), options.steps)
+    print(found or f"The twins do not part: {fault.equivalent}")
+    return 0
 
 
 def _add_record(commands: Any) -> None:

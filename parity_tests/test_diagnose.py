@@ -2,6 +2,7 @@
 
 import pytest
 
+from parity_tests.__main__ import main
 from parity_tests.diagnose import diagnose
 from parity_tests.faults import FAULTS
 from parity_tests.small import small_config, small_data
@@ -30,3 +31,15 @@ def test_place(name):
 
 def test_twins_that_agree_do_not_part():
     assert diagnose(small_config(), small_data(), steps=3) is None
+
+
+def test_command(capsys):
+    assert main(["diagnose", "--fault", "b2 is .9991", "--steps", "3"]) == 0
+    shown = capsys.readouterr().out
+    assert "iteration 1, discriminator step: moments differ" in shown
+    assert main(["diagnose"]) == 0
+    assert capsys.readouterr().out.count("\n") == len(FAULTS)
+    assert main(["diagnose", "--fault", "nope"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "nope" in error

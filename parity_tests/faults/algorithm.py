@@ -5,6 +5,7 @@ import torch
 import torch_ref
 from experiment.stream import Stream
 from parity_tests.faults.base import (
+    MOST_STEPS,
     Patch,
     change_batch,
     change_discriminator,
@@ -160,7 +161,7 @@ def _stream_off_by_one(patch: Patch) -> None:
 
     sound = torch_ref.train_step
     stream = Stream(small_config(), small_data())
-    late = [torch_ref.place(stream.batch(n + 1)) for n in range(40)]
+    late = [torch_ref.place(stream.batch(n + 1)) for n in range(MOST_STEPS)]
     patch.setattr(torch_ref, "train_step", train_step)
 
 

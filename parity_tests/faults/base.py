@@ -11,6 +11,9 @@ import torch_ref
 # The package exports the function of that name in the module's place.
 train = sys.modules["torch_ref.train"]
 
+# As many iterations as every fault can be followed for.
+MOST_STEPS = 40
+
 Patch = pytest.MonkeyPatch
 Plant = Callable[[Patch], None]
 
