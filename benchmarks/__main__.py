@@ -16,8 +16,8 @@ from typing import Any
 
 from rich.console import Console
 
-from experiment.machine import describe_machine
 from benchmarks.readme import ROOT, render
+from experiment.machine import describe_machine
 from experiment.recipes import recipe
 
 TWINS = {"jax": "jax_gan", "torch": "torch_ref"}

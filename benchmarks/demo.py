@@ -16,9 +16,9 @@ from rich.table import Table
 
 import jax_gan
 import torch_ref
-from experiment.machine import describe_machine
 from experiment import data as datasets
 from experiment import figures, run
+from experiment.machine import describe_machine
 from experiment.recipes import recipe
 from experiment.stream import fixed_noise
 from experiment.training import run_training
