@@ -190,9 +190,10 @@ def _train(twin: ModuleType, options: argparse.Namespace) -> int:
     config = _config(options)
     data = datasets.load(config, options.data_dir, options.download)
     if options.epochs is not None:
-        if not 0 < options.epochs < np.inf:
+        if not 0 < options.epochs <= 1e6:
             raise InputError(
-                f"epochs is {options.epochs}: it must be a positive number"
+                f"epochs is {options.epochs}: it must be a positive number, "
+                "at most 1,000,000"
             )
         steps = options.epochs * len(data) / (config.k * config.batch_size)
         config = replace(config, steps=max(1, round(steps)))
@@ -216,7 +217,9 @@ def _train(twin: ModuleType, options: argparse.Namespace) -> int:
         folder = options.out or default
         run.create_folder(folder, config)
     outcome = run_training(twin, config, data, device, game, folder, step)
-    print(f"{outcome.images_per_second:,.0f} images/s, without compilation")
+    if np.isfinite(outcome.images_per_second):
+        speed = f"{outcome.images_per_second:,.0f} images/s"
+        print(f"{speed}, without compilation")
     last = f"samples/{config.steps:06d}.png"
     for name in ("samples.gif", "curves.png", last):
         print(folder / name)
@@ -235,10 +238,13 @@ def _restored(twin: ModuleType, game: Any, state: Any, folder: Path) -> Any:
 def _game_of(twin: ModuleType, options: argparse.Namespace) -> Any:
     """Config (with the seed of the noise) and game of a run folder."""
     for name in ("n", "rows"):
-        if getattr(options, name, 1) < 1:
+        if not 1 <= getattr(options, name, 1) <= 100_000:
             raise InputError(
-                f"--{name} is {getattr(options, name)}: it must be at least 1"
+                f"--{name} is {getattr(options, name)}: it must be from 1 to "
+                "100,000"
             )
+    if getattr(options, "npy", None) == options.out:
+        raise InputError(f"--npy {options.npy} is --out too: name another")
     for path in (options.out, getattr(options, "npy", None)):
         if path is not None and path.exists():
             raise InputError(f"{path} exists already: choose another name")

@@ -5,9 +5,20 @@ from typing import Any, Literal, get_args, get_origin
 
 import numpy as np
 
+# Sizes beyond it are a slip: they would fill any memory.
+_LARGEST = 100_000
+
 
 class InputError(ValueError):
     """A value that a user gave and can mend: one line, the value, the fix."""
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _about(default: Any, text: str) -> Any:
@@ -135,15 +146,26 @@ class Config:
                     f"{item.name.replace('_', '-')} {value!r} is unknown; "
                     f"known: {', '.join(known)}"
                 )
-        at_least_one = ("k", "batch_size", "steps", "noise_size")
-        for name in (*at_least_one, "sample_every"):
-            self._require(name, getattr(self, name) >= 1, "at least 1")
+            if item.type is int:
+                self._require(item.name, _is_whole(value), "a whole number")
+            if item.type in (float, float | None) and value is not None:
+                self._require(item.name, _is_number(value), "a number")
+        for name in ("k", "batch_size", "noise_size"):
+            value = getattr(self, name)
+            self._require(name, value >= 1, "at least 1")
+            self._require(name, value <= _LARGEST, f"at most {_LARGEST:,}")
+        for name in ("steps", "sample_every"):
+            value = getattr(self, name)
+            self._require(name, value >= 1, "at least 1")
+            self._require(name, value <= 10**9, "at most 1,000,000,000")
         for name in ("generator_hidden", "discriminator_hidden"):
             sizes = getattr(self, name)
             self._require(
                 name,
-                len(sizes) >= 1 and min(sizes) >= 1,
-                "one or more sizes of at least 1",
+                isinstance(sizes, tuple)
+                and len(sizes) >= 1
+                and all(_is_whole(n) and 1 <= n <= _LARGEST for n in sizes),
+                f"one or more whole numbers from 1 to {_LARGEST:,}",
             )
         scales = ("generator_scale", "discriminator_scale", "noise_scale")
         rates = ["learning_rate"]
@@ -158,7 +180,10 @@ class Config:
         for name in ("keep_input", "keep_hidden", "decay"):
             value = getattr(self, name)
             self._require(name, 0 < value <= 1, "in (0, 1]")
-        self._require("bias", np.isfinite(self.bias), "a finite number")
+        for name in scales:
+            value = getattr(self, name)
+            self._require(name, value <= 1000, "at most 1000")
+        self._require("bias", abs(self.bias) <= 1000, "in [-1000, 1000]")
         self._require("seed", 0 <= self.seed < 2**32, "in [0, 2^32)")
         channels = {len(self.generator_hidden), len(self.discriminator_hidden)}
         if self.network == "dcgan" and channels != {2}:
@@ -171,6 +196,11 @@ class Config:
             raise InputError(
                 "network dcgan has no dropout: leave keep-input and "
                 "keep-hidden at 1"
+            )
+        if self.output_bias == "mean" and self.network != "mlp":
+            raise InputError(
+                "output-bias mean has a value for each pixel: it needs "
+                f"network mlp, not {self.network}"
             )
         if self.output_bias == "mean" and self.output != "sigmoid":
             raise InputError(

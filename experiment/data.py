@@ -130,20 +130,19 @@ def _torchvision(
 
     kind = {"mnist": MNIST, "fashion-mnist": FashionMNIST}[name]
     images = data_dir / kind.__name__ / "raw" / _IMAGES
-    if not images.exists() and not download:
+    if not images.is_file() and not download:
         raise InputError(
             f"{images} does not exist: correct --data-dir, or add --download "
             "to fetch it"
         )
-    try:
-        kind(data_dir, train=True, download=download)
-    except (RuntimeError, ValueError, OSError, TypeError) as error:
-        if not images.exists():
+    if not images.is_file():
+        try:
+            kind(data_dir, download=True)
+        except (RuntimeError, ValueError, OSError) as error:
             raise InputError(
                 f"data {name} could not be fetched to {data_dir} "
                 f"({' '.join(str(error).split())}): put its files there by hand"
             ) from error
-        # What is wrong with a file that exists, the checksum says better.
     _verify(name, images, dict(kind.resources)[f"{_IMAGES}.gz"])
     return np.frombuffer(images.read_bytes(), np.uint8, offset=16).reshape(
         -1, 28, 28

@@ -48,7 +48,13 @@ def save_animation(
     path: Path, frames: Sequence[Path], milliseconds: int = 200
 ) -> None:
     """Joins pictures to a GIF that rests on the last one."""
-    pictures = [Image.open(frame).convert("P") for frame in frames]
+    pictures = []
+    for frame in frames:
+        try:
+            with Image.open(frame) as picture:
+                pictures.append(picture.convert("P"))
+        except OSError:  # a picture that a crash cut short
+            continue
     durations = [milliseconds] * (len(pictures) - 1) + [10 * milliseconds]
     pictures[0].save(
         path,
@@ -117,7 +123,7 @@ def save_pair(
     path: Path, grids: Mapping[str, NDArray[np.floating]], columns: int
 ) -> None:
     """Grids of samples beside each other, each under its title."""
-    figure = Figure(figsize=(5 * len(grids), 5.2), layout="constrained")
+    figure = Figure(figsize=(5 * len(grids), 5.4), layout="constrained")
     axes = np.atleast_1d(figure.subplots(1, len(grids)))
     for axis, (title, images) in zip(axes, grids.items(), strict=True):
         axis.imshow(grid(images, columns), cmap="gray", vmin=0, vmax=255)

@@ -27,6 +27,12 @@ def run_command(command: Callable[[], int]) -> int:
         return command()
     except InputError as error:
         return _fail(str(error))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        return _fail(
+            f"{error.filename}: {error.strerror}; mend it or take another"
+        )
     except KeyboardInterrupt:
         return 130
 

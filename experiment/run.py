@@ -7,6 +7,7 @@ DIR/tensorboard/            the same for TensorBoard
 DIR/samples/, *.png, *.gif  pictures
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -99,7 +100,8 @@ def save_checkpoint(
     """Writes a checkpoint beside the last one, then takes its place."""
     path = folder / "checkpoint.safetensors"
     beside = path.with_suffix(".partial")
-    save_file(dict(state), beside, metadata={"step": str(step)})
+    metadata = {"step": str(step), "sha256": _digest(step, state)}
+    save_file(dict(state), beside, metadata=metadata)
     os.replace(beside, path)
 
 
@@ -115,12 +117,25 @@ def load_checkpoint(folder: Path) -> tuple[int, dict[str, NDArray]]:
     try:
         with safe_open(path, "numpy") as file:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return int(file.metadata()["step"]), state
+            metadata = file.metadata()
+            step = int(metadata["step"])
+            if metadata["sha256"] != _digest(step, state):
+                raise ValueError("its checksum differs")
+            return step, state
     except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(
             f"{path} is damaged ({' '.join(str(error).split())}): restore it "
             "or train anew"
         ) from error
+
+
+def _digest(step: int, state: Mapping[str, NDArray]) -> str:
+    """A checksum of a checkpoint's step, names and numbers."""
+    digest = hashlib.sha256(str(step).encode())
+    for name in sorted(state):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(state[name]).tobytes())
+    return digest.hexdigest()
 
 
 class MetricsLog:
@@ -131,8 +146,8 @@ class MetricsLog:
         self._path = folder / "metrics.jsonl"
         self._writer = Writer(str(folder / "tensorboard"))
         if self._path.exists():
-            kept = self._path.read_text().splitlines()[:step]
-            _write(self._path, "".join(f"{line}\n" for line in kept))
+            kept = [row for row in _rows(self._path) if row["step"] <= step]
+            _write(self._path, "".join(json.dumps(row) + "\n" for row in kept))
 
     def append(self, step: int, metrics: Mapping[str, NDArray]) -> None:
         """Adds the iterations up to ``step``; TensorBoard gets their mean."""
@@ -153,9 +168,21 @@ class MetricsLog:
 
 def load_metrics(folder: Path) -> dict[str, NDArray[np.float64]]:
     """Metrics of a run folder, one array over the iterations for each."""
-    lines = (folder / "metrics.jsonl").read_text().splitlines()
-    rows: list[dict[str, Any]] = [json.loads(line) for line in lines]
+    rows = _rows(folder / "metrics.jsonl")
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    """The lines of a log; one that a crash cut short is left out."""
+    rows = []
+    for line in path.read_text(errors="replace").splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(row, dict) and row.keys() >= {"step", "generator_loss"}:
+            rows.append(row)
+    return rows
 
 
 def _write(path: Path, text: str) -> None:

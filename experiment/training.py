@@ -1,10 +1,13 @@
 """A run of either twin from a game to a full run folder."""
 
 import math
+import signal
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from shlex import quote
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -60,13 +63,15 @@ def run_training(
     console = Console(stderr=True)
     log = run.MetricsLog(folder, step)
     progress = _Progress(console, config, step)
-    saved = step
+    saved = step if step else None
+    stop = _StopRequest()
     try:
         if step == 0:
             run.save_checkpoint(folder, 0, twin.to_numpy(game))
+            saved = 0
             _picture(twin, config, data, game, folder, 0)
         advance = _advance(twin, config, data, device)
-        with progress:
+        with progress, stop:
             while step < config.steps:
                 due = (step // config.sample_every + 1) * config.sample_every
                 count = min(step + _CHUNK, due, config.steps) - step
@@ -81,17 +86,26 @@ def run_training(
                 _require_finite(values, step)
                 log.append(step, values)
                 progress.report(step, count, seconds, values)
+                if stop.asked:
+                    run.save_checkpoint(folder, step, twin.to_numpy(game))
+                    saved = step
+                    raise KeyboardInterrupt
                 if step == due or step == config.steps:
                     run.save_checkpoint(folder, step, twin.to_numpy(game))
                     saved = step
                     _picture(twin, config, data, game, folder, step)
     except KeyboardInterrupt:
-        console.print(
-            f"stopped; the checkpoint of iteration {saved} is kept. Go on "
-            f"with: python -m {twin.__name__} train --resume {folder}",
-            soft_wrap=True,
-            highlight=False,
-        )
+        if saved is None:
+            text = f"stopped before the first checkpoint: {folder} is of no use"
+        else:
+            again = f"-m {twin.__name__} train --resume {quote(str(folder))}"
+            if config.data in ("mnist", "fashion-mnist"):
+                again += " --data-dir ..."
+            text = (
+                f"stopped; the checkpoint of iteration {saved} is kept. Go on "
+                f"with: {quote(sys.executable)} {again}"
+            )
+        console.print(text, soft_wrap=True, highlight=False, markup=False)
         raise
     finally:
         log.close()
@@ -143,6 +157,27 @@ def _require_finite(metrics: dict[str, NDArray], step: int) -> None:
                 f"{name} is not finite before iteration {step}: the run "
                 "diverged; lower --learning-rate"
             )
+
+
+class _StopRequest:
+    """Ctrl-C asks for a stop after the stretch; a second one stops at once.
+
+    A framework in the middle of a call could lose the exception.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __enter__(self) -> None:
+        self._before = signal.signal(signal.SIGINT, self._ask)
+
+    def __exit__(self, *_: Any) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def _ask(self, *_: Any) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
 
 
 class _Progress:

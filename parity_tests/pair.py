@@ -56,9 +56,9 @@ class Pair:
 
     def __post_init__(self):
         """Creates both games."""
-        jax_gan.select_device("cpu", self.config)
+        self._device = jax_gan.select_device("cpu", self.config)
         torch_ref.select_device("cpu", self.config)
-        game = jax_gan.create(self.config, self.data)
+        game = jax_gan.create(self.config, self.data, self._device)
         self.ours = replace(
             game,
             **{side: _with_recording(getattr(game, side)) for side in SIDES},
@@ -72,7 +72,7 @@ class Pair:
         """One iteration of both on the same batch; the gap of its metrics."""
         batch = self._stream.batch(number)
         self.ours, our_metrics = jax_gan.train_step(
-            self.ours, jax_gan.place(batch)
+            self.ours, jax_gan.place(batch, self._device)
         )
         self.theirs, their_metrics = torch_ref.train_step(
             self.theirs, torch_ref.place(batch)

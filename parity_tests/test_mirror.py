@@ -13,7 +13,7 @@ JAX, TORCH = (Path(twin.__file__).parent for twin in (jax_gan, torch_ref))
 
 # What may differ, and why. "file: name" or "file: name(parameters)".
 ONLY_JAX = {
-    "convolution.py": "XLA's CPU gradients need a canonical layout",
+    "convolution.py": "XLA's own convolutions are slow on a CPU",
     "layers.py: Dense.__call__(self, h)": "PyTorch's own serves",
     "layers.py: initializer(config, scale, inputs)": "Flax draws weights "
     "layer by layer, from a function",

@@ -35,3 +35,14 @@ def test_100_steps(name, loss, optimizer, k, digits, measured):
     measured(gaps)
     for kind, found in gaps.items():
         assert found.error <= TOLERANCE, f"{kind}: {found}"
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+@pytest.mark.parametrize("loss", ["saturating", "non-saturating"])
+def test_figure1_100_steps(loss, k, digits, measured):
+    """The recipe with decaying rates, one for each player."""
+    config = recipe("figure1", loss=loss, k=k, precision="float64")
+    gaps = worst_gaps(config, digits(config), 100, at=(1, 2, 3, 10, 100))
+    measured(gaps)
+    for kind, found in gaps.items():
+        assert found.error <= TOLERANCE, f"{kind}: {found}"

@@ -1,0 +1,84 @@
+"""The control: how far PyTorch runs from itself after one ulp.
+
+Training magnifies rounding. Where two runs of one framework, apart in the
+last bit of their first weights, end further apart than a bound, no port could
+keep it; then the control takes the bound's place.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+import torch_ref
+from experiment.config import Config
+from experiment.stream import Stream
+from parity_tests.compare import Gap, gap
+
+Arrays = dict[str, NDArray]
+KINDS = {
+    "weights": "/params/",
+    "moments": "/optimizer/",
+    "statistics": "/statistics/",
+}
+
+
+def moved_by_one_ulp(state: Mapping[str, NDArray], seed: int) -> Arrays:
+    """The state with every weight one ulp up or down, at random.
+
+    Example:
+        >>> w = {"d/params/w": np.ones(1)}
+        >>> float(np.abs(moved_by_one_ulp(w, 0)["d/params/w"] - 1)[0]) < 3e-16
+        True
+    """
+    rng = np.random.default_rng(seed)
+    moved = {name: array.copy() for name, array in state.items()}
+    for name, array in moved.items():
+        if "/params/" in name:
+            up = rng.random(array.shape) < 0.5
+            moved[name] = np.where(
+                up, np.nextafter(array, np.inf), np.nextafter(array, -np.inf)
+            ).astype(array.dtype)
+    return moved
+
+
+def reference_run(
+    config: Config,
+    data: NDArray[np.floating],
+    state: Mapping[str, NDArray],
+    steps: int,
+) -> tuple[Arrays, Arrays]:
+    """PyTorch's run from a state on the shared stream.
+
+    Returns:
+        The metrics of all iterations, and the state after the last.
+    """
+    game = torch_ref.create(config, data)
+    game = torch_ref.from_numpy(game, dict(state))
+    stream, rows = Stream(config, data), []
+    for number in range(steps):
+        batch = torch_ref.place(stream.batch(number))
+        game, metrics = torch_ref.train_step(game, batch)
+        rows.append([value.numpy() for value in metrics])
+    columns = zip(metrics._fields, zip(*rows, strict=True), strict=True)
+    history = {name: np.array(column) for name, column in columns}
+    return history, torch_ref.to_numpy(game)
+
+
+def gaps_of_runs(
+    ours: tuple[Arrays, Arrays], theirs: tuple[Arrays, Arrays]
+) -> dict[str, Gap]:
+    """The gaps of two runs by kind: metrics, weights, moments, statistics."""
+    return {"metrics": gap(ours[0], theirs[0]), **by_kind(ours[1], theirs[1])}
+
+
+def by_kind(ours: Arrays, theirs: Arrays) -> dict[str, Gap]:
+    """The gaps of two states: weights, moments, statistics."""
+    return {
+        kind: gap(_of_kind(part, ours), _of_kind(part, theirs))
+        for kind, part in KINDS.items()
+    }
+
+
+def _of_kind(part: str, state: Arrays) -> Arrays:
+    return {name: array for name, array in state.items() if part in name}

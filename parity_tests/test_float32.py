@@ -1,0 +1,126 @@
+"""Rung: the precision of every real run, float32.
+
+One step from equal states agrees to the rounding of float32. Over many steps
+training magnifies it, in any framework; there the bound is what PyTorch does
+to itself after one ulp.
+"""
+
+import jax
+import numpy as np
+import pytest
+import torch
+
+import jax_gan
+import torch_ref
+from experiment.recipes import recipe
+from experiment.stream import Stream
+from parity_tests.compare import NO_GAP, gap
+from parity_tests.control import (
+    by_kind,
+    gaps_of_runs,
+    moved_by_one_ulp,
+    reference_run,
+)
+from parity_tests.small import small_config
+
+STEPS = 300
+# Before the first unit lands on the other side of its kink, which a rounding
+# error may decide and which moves weights by a whole step of Adam.
+FREE_STEPS = 50
+CONFIGS = {
+    "lecture": recipe("lecture"),
+    "mlp": small_config(
+        precision="float32", keep_input=0.8, keep_hidden=0.5, batch_size=16
+    ),
+    "dcgan": recipe(
+        "dcgan",
+        generator_hidden=(8, 4),
+        discriminator_hidden=(4, 8),
+        batch_size=8,
+    ),
+}
+# Ten times what was measured. Adam divides a gradient by its own size: where
+# that is itself rounding, as for pixels that are nearly always black, a step
+# may differ by a share of the rate (lecture's is 1e-3). A moment is a sum over
+# the minibatch, of dcgan also over every pixel, and each twin adds in its own
+# order. The mlp's largest weights, logits of black pixels, are near 16.
+BOUNDS = {
+    "lecture": {"metrics": 2e-5, "weights": 2e-4, "moments": 2e-4},
+    "mlp": {"metrics": 3e-6, "weights": 1e-5, "moments": 1e-6},
+    "dcgan": {
+        "metrics": 2e-5,
+        "weights": 2e-6,
+        "moments": 1e-4,
+        "statistics": 1e-6,
+    },
+}
+
+
+@pytest.fixture(autouse=True)
+def _process():
+    """What is set for the whole process is given back at the end.
+
+    Games this small are faster on one thread, much so where cores are busy.
+    """
+    x64, threads = jax.config.jax_enable_x64, torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+    jax.config.update("jax_enable_x64", x64)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_lockstep(name, digits, measured):
+    config = CONFIGS[name]
+    ours, theirs = _both(config, digits(config))
+    stream, worst = Stream(config, digits(config)), {}
+    for number in range(STEPS):
+        batch = stream.batch(number)
+        ours = jax_gan.from_numpy(ours, torch_ref.to_numpy(theirs))
+        ours, our_metrics = jax_gan.train_step(ours, jax_gan.place(batch))
+        theirs, their_metrics = torch_ref.train_step(
+            theirs, torch_ref.place(batch)
+        )
+        found = {"metrics": gap(_arrays(our_metrics), _arrays(their_metrics))}
+        found |= by_kind(jax_gan.to_numpy(ours), torch_ref.to_numpy(theirs))
+        for kind, value in found.items():
+            worst[kind] = max(worst.get(kind, NO_GAP), value)
+    measured(worst)
+    for kind, bound in BOUNDS[name].items():
+        assert worst[kind].error <= bound, f"{kind}: {worst[kind]}"
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_free_run(name, digits, measured):
+    """JAX ends ten times as far from PyTorch as it from itself, at most."""
+    config, data = CONFIGS[name], digits(CONFIGS[name])
+    game, _ = _both(config, data)
+    state = jax_gan.to_numpy(game)
+    batches = Stream(config, data).batches(0, FREE_STEPS)
+    game, metrics = jax_gan.train(game, jax_gan.place(batches))
+    ours = _arrays(metrics), jax_gan.to_numpy(game)
+
+    theirs = reference_run(config, data, state, FREE_STEPS)
+    drift = gaps_of_runs(ours, theirs)
+    control = {}
+    for seed in range(5):
+        start = moved_by_one_ulp(state, seed)
+        run = reference_run(config, data, start, FREE_STEPS)
+        for kind, found in gaps_of_runs(run, theirs).items():
+            control[kind] = max(control.get(kind, NO_GAP), found)
+    measured(drift | {f"control of {k}": v for k, v in control.items()})
+    for kind, found in drift.items():
+        assert found.error <= 10 * control[kind].error, f"{kind}: {found}"
+
+
+def _both(config, data):
+    """Both games, from the weights that JAX drew."""
+    jax_gan.select_device("cpu", config)
+    torch_ref.select_device("cpu", config)
+    ours = jax_gan.create(config, data)
+    theirs = torch_ref.create(config, data)
+    return ours, torch_ref.from_numpy(theirs, jax_gan.to_numpy(ours))
+
+
+def _arrays(metrics):
+    return {k: np.asarray(v) for k, v in metrics._asdict().items()}

@@ -1,0 +1,260 @@
+"""What the twins draw for themselves: equal in distribution, not in number.
+
+All seeds are fixed, so these tests either pass or fail, always.
+"""
+
+from dataclasses import replace
+from itertools import combinations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from jax import random
+from scipy import stats
+
+import jax_gan
+import torch_ref
+from experiment.recipes import recipe
+from experiment.stream import fixed_noise, map_arrays, stack
+from jax_gan.sample import sample_batch
+from parity_tests.small import small_config, small_data
+from torch_ref.sample import sample_batch as sample_batch_of_torch
+
+# Less than one sound draw in ten thousand is called wrong.
+LEVEL = 1e-4
+
+TWINS = pytest.mark.parametrize(
+    "twin", [jax_gan, torch_ref], ids=lambda twin: twin.__name__
+)
+
+
+# First weights
+
+DCGAN = recipe(
+    "dcgan",
+    generator_hidden=(8, 4),
+    discriminator_hidden=(4, 8),
+    batch_size=2,
+    precision="float64",
+)
+MLP = recipe(
+    "mlp",
+    generator_hidden=(32, 32),
+    discriminator_hidden=(32, 32),
+    batch_size=2,
+    output_bias="constant",
+    precision="float64",
+)
+
+
+@TWINS
+@pytest.mark.parametrize("config", [MLP, DCGAN], ids=["mlp", "dcgan"])
+@pytest.mark.parametrize("initializer", ["normal", "uniform", "fan-in"])
+def test_first_weights_have_their_distribution(initializer, config, twin):
+    config = replace(
+        config,
+        initializer=initializer,
+        generator_scale=0.04,
+        discriminator_scale=0.03,
+    )
+    weights = _weights(twin, config)
+    for name, array in weights.items():
+        if "norm" in name or (array == config.bias).all():
+            continue
+        generator = name.startswith("generator")
+        scale = 0.04 if generator else 0.03
+        if initializer == "fan-in":
+            kernel = weights[name.replace("bias", "kernel")]
+            bias = weights.get(name.replace("kernel", "bias"))
+            features = kernel.shape[-1] if bias is None else bias.size
+            if name.endswith("upsample/kernel"):
+                features = kernel.shape[-2]
+            scale = (kernel.size / features) ** -0.5
+        stated = (
+            stats.norm(0, scale)
+            if initializer == "normal"
+            else stats.uniform(-scale, 2 * scale)
+        )
+        found = stats.kstest(array.ravel(), stated.cdf)
+        assert found.pvalue > LEVEL, f"{name}: {found}"
+
+
+@TWINS
+@pytest.mark.parametrize("initializer", ["normal", "uniform", "fan-in"])
+def test_no_two_arrays_share_random_numbers(initializer, twin):
+    """Neither layers, nor the players, nor seeds; hidden_1 is 32x32 in all."""
+    config = replace(MLP, initializer=initializer)
+    drawn = {
+        f"{seed}/{name}": array
+        for seed in (0, 1)
+        for name, array in _weights(twin, replace(config, seed=seed)).items()
+        if array.size >= 1024
+    }
+    assert len(drawn) == 10
+    for (a, one), (b, other) in combinations(drawn.items(), 2):
+        for cut in (slice(1024), slice(-1024, None)):
+            pair = one.ravel()[cut], other.ravel()[cut]
+            found = stats.pearsonr(*pair)
+            assert found.pvalue > LEVEL, f"{a} and {b}: {found}"
+
+
+def _weights(twin, config):
+    twin.select_device("cpu", config)
+    state = twin.to_numpy(twin.create(config, small_data()))
+    return {name: v for name, v in state.items() if "/params/" in name}
+
+
+# Batches drawn on the device
+
+BATCHES = 200
+CONFIG = small_config(k=2, keep_input=0.8, keep_hidden=0.5)
+# Fifty images of one grey each: a pixel says which image it is from.
+GREYS = np.broadcast_to(np.arange(50.0)[:, None, None, None], (50, 28, 28, 1))
+
+
+@TWINS
+@pytest.mark.parametrize("noise", ["uniform", "normal"])
+def test_noise(noise, twin):
+    """Distribution, and no two draws the same."""
+    config = replace(CONFIG, noise=noise, noise_scale=1.7)
+    batches = _batches(twin, config)
+    z = [batches.discriminator.z[:, i] for i in (0, 1)] + [batches.generator.z]
+    stated = {"uniform": stats.uniform(-1.7, 3.4), "normal": stats.norm(0, 1.7)}
+    for drawn in z:
+        assert drawn.size == BATCHES * 8 * 5
+        found = stats.kstest(drawn.ravel(), stated[noise].cdf)
+        assert found.pvalue > LEVEL, found
+    for pair in combinations(z, 2):
+        assert stats.pearsonr(*map(np.ravel, pair)).pvalue > LEVEL
+
+
+@TWINS
+def test_dropout_share(twin):
+    """Units kept by 0.8 and 0.5, scaled to a mean of 1, each on its own."""
+    batches = _batches(twin, CONFIG)
+    masks = [
+        {k: v[:, i] for k, v in side.items()}
+        for side in (
+            batches.discriminator.real_masks,
+            batches.discriminator.fake_masks,
+        )
+        for i in (0, 1)
+    ] + [batches.generator.masks]
+    for mask in masks:
+        for name, array in mask.items():
+            keep = 0.8 if name == "input" else 0.5
+            assert set(np.unique(array)) == {0, 1 / keep}
+            kept = int((array > 0).sum())
+            found = stats.binomtest(kept, array.size, keep)
+            assert found.pvalue > LEVEL, f"{name}: {kept / array.size}"
+    layers = [m[f"hidden_{i}"].ravel() for m in masks for i in (0, 1)]
+    for pair in combinations(layers, 2):
+        assert stats.pearsonr(*pair).pvalue > LEVEL
+
+
+@TWINS
+def test_images_are_drawn_uniformly(twin):
+    """Every image as often as another, in both of the k minibatches."""
+    x = _batches(twin, CONFIG).discriminator.x[..., 0, 0, 0]
+    for i in (0, 1):
+        counts = np.bincount(x[:, i].ravel().astype(int), minlength=len(GREYS))
+        assert counts.sum() == BATCHES * 8
+        assert stats.chisquare(counts).pvalue > LEVEL, counts
+    assert stats.pearsonr(x[:, 0].ravel(), x[:, 1].ravel()).pvalue > LEVEL
+
+
+def _batches(twin, config):
+    """Many batches of a twin's own, as ``device_stream`` seeds them."""
+    twin.select_device("cpu", config)
+    if twin is jax_gan:
+        key = random.key(0, impl="rbg")
+        data = jnp.array(GREYS)
+        draw = jax.jit(lambda key: sample_batch(config, data, key))
+        drawn = [draw(random.fold_in(key, i)) for i in range(BATCHES)]
+    else:
+        rng, data = torch.Generator(), torch.tensor(GREYS)
+        drawn = [
+            sample_batch_of_torch(config, data, rng.manual_seed(i))
+            for i in range(BATCHES)
+        ]
+    return stack([map_arrays(np.asarray, batch) for batch in drawn])
+
+
+# Whole games, each twin with random numbers of its own
+
+GAME = recipe(
+    "mlp",
+    generator_hidden=(32,),
+    discriminator_hidden=(32,),
+    batch_size=32,
+    noise_size=16,
+    steps=300,
+    precision="float64",
+)
+SEEDS = range(12)
+# 3.4 standard errors of a difference of two means of twelve, from the
+# deviations over seeds that were measured (.05 .03 .0025 .004): equal twins
+# pass each two one-sided tests of level 5 % nine times in ten.
+MARGINS = {
+    "discriminator_loss": 0.07,
+    "generator_loss": 0.04,
+    "pixel_mean": 0.0035,
+    "pixel_deviation": 0.0055,
+}
+# Each moves the pixel mean by more than its margin, .0054 to .0074. A tenth
+# more rate moves it by .0025: within the margin, so three tenths are planted.
+SHIFTS = {
+    "b1": {"b1": 0.9},
+    "rate": {"learning_rate": 1.3 * GAME.learning_rate},
+    "scale": {"generator_scale": 0.1, "discriminator_scale": 0.1},
+}
+
+
+@pytest.fixture(scope="module")
+def of_jax(digits):
+    return _games(jax_gan, GAME, digits(GAME))
+
+
+@pytest.mark.slow
+def test_games_are_equivalent(of_jax, digits):
+    of_torch = _games(torch_ref, GAME, digits(GAME))
+    assert _not_equivalent(of_jax, of_torch) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shift", SHIFTS)
+def test_shifted_games_are_not(shift, of_jax, digits):
+    config = replace(GAME, **SHIFTS[shift])
+    shifted = _games(torch_ref, config, digits(config))
+    assert "pixel_mean" in _not_equivalent(of_jax, shifted)
+
+
+def _games(twin, config, data):
+    """What is measured of each seed's game, (12,) by name."""
+    twin.select_device("cpu", config)
+    rows = []
+    for seed in SEEDS:
+        seeded = replace(config, seed=seed)
+        game = twin.create(seeded, data)
+        run = twin.device_stream(seeded, data)
+        game, metrics = run(game, 0, config.steps)
+        images = twin.sample_images(game, fixed_noise(seeded, 256))
+        losses = metrics.discriminator_loss, metrics.generator_loss
+        means = [np.asarray(loss)[-100:].mean() for loss in losses]
+        rows.append([*means, images.mean(), images.std()])
+    measured = np.array(rows)
+    assert np.isfinite(measured).all()
+    return dict(zip(MARGINS, measured.T, strict=True))
+
+
+def _not_equivalent(ours, theirs):
+    """90 % intervals of the differences that leave their margins."""
+    found = {}
+    for name, margin in MARGINS.items():
+        test = stats.ttest_ind(ours[name], theirs[name], equal_var=False)
+        low, high = test.confidence_interval(0.9)
+        if not -margin < low < high < margin:
+            found[name] = (float(low), float(high))
+    return found
