@@ -30,9 +30,7 @@ def run_command(command: Callable[[], int]) -> int:
     except OSError as error:
         if error.filename is None:
             raise
-        return _fail(
-            f"{error.filename}: {error.strerror}; mend it or take another"
-        )
+        return _fail(f"{error.filename}: {error.strerror}; take another path")
     except KeyboardInterrupt:
         return 130
 

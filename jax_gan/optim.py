@@ -2,8 +2,11 @@
 
 from math import log
 
+import jax
 import jax.numpy as jnp
 import optax
+from jax import Array
+from optax.tree_utils import tree_update_moment
 
 from experiment.config import Config
 
@@ -15,9 +18,32 @@ def adam(config: Config, player: str) -> optax.GradientTransformation:
     p = p - rate (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + 1e-8).
     """
     return optax.chain(
-        optax.scale_by_adam(config.b1, config.b2, eps=1e-8),
+        _scale_by_adam(config.b1, config.b2),
         _scale_by_rate(config, player),
     )
+
+
+def _scale_by_adam(b1: float, b2: float) -> optax.GradientTransformation:
+    """Optax's rule, with a bias correction that float32 can hold.
+
+    Optax subtracts b^t from 1; in float32 that loses five digits at b = .999.
+    """
+    rule = optax.scale_by_adam(b1, b2)
+
+    def correction(b: float, t: Array) -> Array | float:
+        return -jnp.expm1(t * log(b)) if b else 1.0
+
+    def update(gradients, state, params=None):
+        m = tree_update_moment(gradients, state.mu, b1, 1)
+        v = tree_update_moment(gradients, state.nu, b2, 2)
+        t = state.count + 1
+        c1, c2 = correction(b1, t), correction(b2, t)
+        updates = jax.tree.map(
+            lambda m, v: (m / c1) / (jnp.sqrt(v / c2) + 1e-8), m, v
+        )
+        return updates, optax.ScaleByAdamState(t, m, v)
+
+    return optax.GradientTransformation(rule.init, update)
 
 
 def sgd(config: Config, player: str) -> optax.GradientTransformation:

@@ -23,6 +23,8 @@ from parity_tests.control import (
 )
 from parity_tests.small import small_config
 
+pytestmark = pytest.mark.slow
+
 STEPS = 300
 # Before the first unit lands on the other side of its kink, which a rounding
 # error may decide and which moves weights by a whole step of Adam.
