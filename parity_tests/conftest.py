@@ -10,6 +10,17 @@ from experiment.data import load
 from parity_tests.compare import Gap
 from parity_tests.small import small_config, small_data
 
+# Tests that compile a whole game each.
+_COMPILING = (
+    "test_planted",
+    "test_equivalent",
+    "test_without",
+    "test_100_steps",
+    "test_figure1_100",
+    "test_20_and",
+    "test_each_twin",
+)
+
 _MEASURED: dict[str, dict[str, Gap]] = {}
 
 
@@ -18,12 +29,12 @@ def pytest_addoption(parser):
     parser.addoption("--record", type=Path, help="JSON file of measured errors")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _compiled_once(tmp_path_factory):
-    """Many tests compile the same program: XLA keeps it for the session."""
-    folder = tmp_path_factory.mktemp("compiled")
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+@pytest.fixture(autouse=True)
+def _free_compiled_programs(request):
+    """Programs of big or many games would fill the memory of one process."""
+    yield
+    if request.node.name.startswith(_COMPILING):
+        jax.clear_caches()
 
 
 @pytest.fixture(scope="session")
