@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test parity bench clean
+.PHONY: demo test test-steps test-rest parity bench clean
 .DELETE_ON_ERROR:
 
 .venv/installed: pyproject.toml
@@ -20,7 +20,16 @@ test: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(MAKE) --jobs 2 test-steps test-rest
+
+# Two processes of one thread each: the runs are many and small.
+test-steps test-rest: export OMP_NUM_THREADS = 1
+
+test-steps: .venv/installed
+	$(BIN)/python -m pytest parity_tests/test_steps.py
+
+test-rest: .venv/installed
+	$(BIN)/python -m pytest --ignore parity_tests/test_steps.py
 
 parity: .venv/installed
 	$(BIN)/python -m parity_tests report
