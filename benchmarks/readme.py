@@ -10,8 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from parity_tests.report import rung_rows
-
 ROOT = Path(__file__).parent.parent
 KINDS = (
     "metrics",
@@ -101,17 +99,12 @@ def _demo(results: dict[str, Any]) -> str:
     return f"{table}\n\n{_machine(results['machine'])}"
 
 
-def _ladder(results: dict[str, Any]) -> str:
-    header = ["rung", "comparisons", "bound", "largest difference"]
-    return _table(header, rung_rows(results["measured"]))
-
-
 def _parity(results: dict[str, Any]) -> str:
     rows = []
     for recipe in ("lecture", "mlp", "dcgan"):
         runs = [
             gaps
-            for name, gaps in results["measured"].items()
+            for name, gaps in results.items()
             if "test_100_steps" in name and f"{recipe}-" in name
         ]
         worst = [max(gaps[kind] for gaps in runs) for kind in KINDS]
@@ -143,7 +136,6 @@ def _speed(results: dict[str, Any]) -> str:
 
 _TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "demo": ("benchmarks/demo/demo.json", _demo),
-    "ladder": ("parity_tests/report/parity.json", _ladder),
-    "parity": ("parity_tests/report/parity.json", _parity),
+    "parity": ("parity_tests/parity.json", _parity),
     "speed": ("benchmarks/speed.json", _speed),
 }
