@@ -6,6 +6,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+# The kinds of a game's state, by the part of a name that tells them.
+KINDS = {
+    "weights": "/params/",
+    "moments": "/optimizer/",
+    "statistics": "/statistics/",
+}
+
 
 class Gap(NamedTuple):
     """The largest absolute difference, and the leaf that has it."""

@@ -13,14 +13,9 @@ from numpy.typing import NDArray
 import torch_ref
 from experiment.config import Config
 from experiment.stream import Stream
-from parity_tests.compare import Gap, gap
+from parity_tests.compare import KINDS, Gap, gap
 
 Arrays = dict[str, NDArray]
-KINDS = {
-    "weights": "/params/",
-    "moments": "/optimizer/",
-    "statistics": "/statistics/",
-}
 
 
 def moved_by_one_ulp(state: Mapping[str, NDArray], seed: int) -> Arrays:

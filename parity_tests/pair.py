@@ -15,7 +15,7 @@ import jax_gan
 import torch_ref
 from experiment.config import Config
 from experiment.stream import Stream, fixed_noise
-from parity_tests.compare import NO_GAP, Gap, gap
+from parity_tests.compare import KINDS, NO_GAP, Gap, gap
 from torch_ref.weights import named_parameters, neutral
 
 SIDES = ("generator", "discriminator")
@@ -86,17 +86,12 @@ class Pair:
         """The gaps of all that a step leaves behind, by kind."""
         ours = _of(sides, jax_gan.to_numpy(self.ours))
         theirs = _of(sides, torch_ref.to_numpy(self.theirs))
-        kinds = {
-            "weights": "/params/",
-            "moments": "/optimizer/",
-            "statistics": "/statistics/",
-        }
         found = {
             kind: gap(
                 {k: v for k, v in ours.items() if part in k},
                 {k: v for k, v in theirs.items() if part in k},
             )
-            for kind, part in kinds.items()
+            for kind, part in KINDS.items()
         }
         gradients = gap(
             _of(sides, self._our_gradients()),

@@ -36,18 +36,13 @@ from safetensors.numpy import save as format_tensors
 import torch_ref
 from experiment.config import Config, InputError
 from experiment.stream import Batch, Stream, mask_units
-from parity_tests.compare import Gap, gap
+from parity_tests.compare import KINDS, Gap, gap
 from torch_ref.train import Metrics
 from torch_ref.weights import named_parameters, neutral
 
 SCHEMA, VERSION = "gan-trajectory", 1
 STATES_AT = (1, 2, 3, 10, 100)
 SIDES = ("generator", "discriminator")
-KINDS = {
-    "weights": "/params/",
-    "moments": "/optimizer/",
-    "statistics": "/statistics/",
-}
 
 # What the numbers mean, for a reader who has the folder and nothing else.
 CONVENTIONS = {
