@@ -91,10 +91,10 @@ def create(
     G, D = create_networks(config, data.shape[1:])
     G_key, D_key = jax.random.split(jax.random.key(config.seed))
     z = jnp.zeros((1, config.noise_size), config.dtype)
-    generator = jax.jit(G.init)(G_key, z)
+    generator = _first_variables(G, G_key, z)
     if config.output_bias == "mean":
         generator["params"]["output"]["bias"] = jnp.array(mean_logit(data))
-    discriminator = jax.jit(D.init)(D_key, jnp.array(data[:1]), {})
+    discriminator = _first_variables(D, D_key, jnp.array(data[:1]), {})
     optimizer = OPTIMIZERS[config.optimizer]
     game = Game(
         _player(generator, G, optimizer(config, "generator")),
@@ -102,6 +102,10 @@ def create(
         GENERATOR_LOSSES[config.loss],
     )
     return jax.device_put(game, device)
+
+
+# Weights and batch statistics; games of equal configs share the program.
+_first_variables = jax.jit(nn.Module.init, static_argnums=0)
 
 
 def _player(

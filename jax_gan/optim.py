@@ -1,5 +1,6 @@
 """The gradient-based rule of Algorithm 1: Adam, or SGD with momentum."""
 
+from functools import cache
 from math import log
 
 import jax
@@ -11,6 +12,9 @@ from optax.tree_utils import tree_update_moment
 from experiment.config import Config
 
 
+# Cached, since jit tells optimizers apart by identity: games of equal configs
+# share one compiled step.
+@cache
 def adam(config: Config, player: str) -> optax.GradientTransformation:
     """Adam (Kingma & Ba 2015) with the config's rate and decays.
 
@@ -46,6 +50,7 @@ def _scale_by_adam(b1: float, b2: float) -> optax.GradientTransformation:
     return optax.GradientTransformation(rule.init, update)
 
 
+@cache
 def sgd(config: Config, player: str) -> optax.GradientTransformation:
     """Stochastic gradient descent with momentum, as the paper used.
 

@@ -10,11 +10,8 @@ from experiment.data import load
 from parity_tests.compare import Gap
 from parity_tests.small import small_config, small_data
 
-# Tests that compile a whole game each.
+# Tests that compile a whole game each, which no other test uses.
 _COMPILING = (
-    "test_planted",
-    "test_equivalent",
-    "test_without",
     "test_100_steps",
     "test_figure1_100",
     "test_20_and",
@@ -30,9 +27,13 @@ def pytest_addoption(parser):
 
 
 @pytest.fixture(autouse=True)
-def _free_compiled_programs(request):
-    """Programs of big or many games would fill the memory of one process."""
+def _leave_no_trace(request):
+    """No test's precision is another's, and no memory is kept for one.
+
+    Programs of many big games would fill the memory of one process.
+    """
     yield
+    jax.config.update("jax_enable_x64", False)
     if request.node.name.startswith(_COMPILING):
         jax.clear_caches()
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, NamedTuple
 
 import jax
@@ -28,6 +29,7 @@ class _Recorded(NamedTuple):
     gradients: Any
 
 
+@cache
 def _recording(
     optimizer: optax.GradientTransformation,
 ) -> optax.GradientTransformation:

@@ -5,7 +5,6 @@ training magnifies it, in any framework; there the bound is what PyTorch does
 to itself after one ulp.
 """
 
-import jax
 import numpy as np
 import pytest
 import torch
@@ -59,16 +58,12 @@ BOUNDS = {
 
 
 @pytest.fixture(autouse=True)
-def _process():
-    """What is set for the whole process is given back at the end.
-
-    Games this small are faster on one thread, much so where cores are busy.
-    """
-    x64, threads = jax.config.jax_enable_x64, torch.get_num_threads()
+def _one_thread():
+    """One thread: games this small are faster so, much where cores are busy."""
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-    jax.config.update("jax_enable_x64", x64)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
