@@ -19,6 +19,7 @@ import torch_ref
 from experiment import data as datasets
 from experiment import figures, run
 from experiment.machine import describe_machine
+from experiment.parser import run_command
 from experiment.recipes import recipe
 from experiment.stream import fixed_noise
 from experiment.training import run_training
@@ -30,14 +31,11 @@ COMPARED = 100
 
 def main() -> int:
     """Runs the demo; returns the exit status."""
-    try:
-        _demo(Path("runs") / datetime.now().strftime("demo-%Y%m%d-%H%M%S"))
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    folder = Path("runs") / datetime.now().strftime("demo-%Y%m%d-%H%M%S")
+    return run_command(lambda: _demo(folder))
 
 
-def _demo(folder: Path) -> None:
+def _demo(folder: Path) -> int:
     console = Console()
     console.rule(f"1. The same steps? {COMPARED} iterations in float64")
     proof = recipe("mlp", precision="float64")
@@ -51,8 +49,9 @@ def _demo(folder: Path) -> None:
     state: dict[str, NDArray] = {}
     samples, metrics, speeds = {}, {}, {}
     for number, (name, twin) in enumerate(TWINS.items(), start=2):
-        console.rule(f"{number}. {config.steps:,} iterations in {name}")
         device = twin.select_device("auto", config)
+        title = f"{config.steps:,} iterations in {name} on {device}"
+        console.rule(f"{number}. {title}")
         game = twin.create(config, data, device)
         if state:
             game = twin.from_numpy(game, state)
@@ -95,6 +94,7 @@ def _demo(folder: Path) -> None:
         "images_per_second": {name: round(s) for name, s in speeds.items()},
     }
     (folder / "demo.json").write_text(json.dumps(results, indent=1) + "\n")
+    return 0
 
 
 if __name__ == "__main__":

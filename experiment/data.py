@@ -121,7 +121,9 @@ def _torchvision(
             f"data {name} needs --data-dir: a folder in torchvision's layout, "
             "or any folder together with --download"
         )
-    if not data_dir.is_dir() and not download:
+    if data_dir.exists() and not data_dir.is_dir():
+        raise InputError(f"--data-dir {data_dir} is not a folder: correct it")
+    if not data_dir.exists() and not download:
         raise InputError(
             f"--data-dir {data_dir} does not exist: correct it, or add "
             "--download to fetch the data there"

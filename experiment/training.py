@@ -110,7 +110,9 @@ def run_training(
     finally:
         log.close()
     figures.save_curves(folder / "curves.png", {"": run.load_metrics(folder)})
-    frames = sorted((folder / "samples").glob("*.png"))
+    frames = sorted(
+        (folder / "samples").glob("*.png"), key=lambda path: int(path.stem)
+    )
     figures.save_animation(folder / "samples.gif", frames)
     return Outcome(game, progress.images_per_second)
 

@@ -13,7 +13,7 @@ from jax import Array
 from jax.tree_util import register_dataclass
 from numpy.typing import NDArray
 
-from experiment.config import Config
+from experiment.config import Config, InputError
 from experiment.data import mean_logit
 from jax_gan.losses import GENERATOR_LOSSES
 from jax_gan.models import create_networks
@@ -87,7 +87,14 @@ def create(
         data: the training set, (n, *sample): its shape, and its mean for
             G's output bias, are used.
         device: what ``select_device`` gave; JAX's default if not given.
+
+    Raises:
+        InputError: float64 is asked for, and JAX is not set to it.
     """
+    if config.precision == "float64" and not jax.config.jax_enable_x64:
+        raise InputError(
+            "precision float64 is off in JAX: call select_device before create"
+        )
     G, D = create_networks(config, data.shape[1:])
     G_key, D_key = jax.random.split(jax.random.key(config.seed))
     z = jnp.zeros((1, config.noise_size), config.dtype)

@@ -9,6 +9,9 @@ from torch.optim import Optimizer
 
 from experiment.config import Config
 
+# Both optimizers start with the zeros that PyTorch would make at its first
+# step, so that their state can be read and written before there was one.
+
 
 def adam(
     config: Config, player: str, parameters: Iterable[Parameter]
@@ -50,9 +53,7 @@ def sgd(
 def _schedule(optimizer: Optimizer, config: Config, player: str) -> None:
     """Before every step: rate decay^t, where t counts iterations.
 
-    The count of steps lies in the parameter group. Both optimizers start
-    with the zeros that PyTorch would make at its first step, so that their
-    state can be read and written before there was a step.
+    The count of steps lies in the parameter group.
     """
     rate, decay, steps = config.schedule_of(player)
     group = optimizer.param_groups[0]
