@@ -29,11 +29,12 @@ def main(twin: ModuleType, arguments: list[str] | None = None) -> int:
     0 when it is done, 2 on bad input (after one line on stderr), 130 when
     the user stopped it.
     """
-    options = _parser(twin.__name__).parse_args(arguments)
+    options = _parser(twin).parse_args(arguments)
     return run_command(lambda: options.command(twin, options))
 
 
-def _parser(name: str) -> argparse.ArgumentParser:
+def _parser(twin: ModuleType) -> argparse.ArgumentParser:
+    name = twin.__name__
     parser = Parser(
         prog=f"python -m {name}",
         description="A generative adversarial network (Goodfellow et al. "
@@ -62,6 +63,14 @@ def _parser(name: str) -> argparse.ArgumentParser:
         "--epochs",
         type=float,
         help="length in passes over the data, in place of --steps",
+    )
+    first, *others = twin.FORMS
+    how.add_argument(
+        "--accelerate",
+        choices=twin.FORMS,
+        metavar="NAME",
+        help="how the steps reach the device, for speed; the result is the "
+        f"same: {first} (default), {', '.join(others)}",
     )
     _add_data(how)
     _add_device(how)
@@ -197,6 +206,12 @@ def _train(twin: ModuleType, options: argparse.Namespace) -> int:
             )
         steps = options.epochs * len(data) / (config.k * config.batch_size)
         config = replace(config, steps=max(1, round(steps)))
+    if options.accelerate and config.stream == "device":
+        raise InputError(
+            f"--accelerate {options.accelerate}: a stream on the device has a "
+            "form of its own; leave it out, or take --stream shared"
+        )
+    form = options.accelerate or next(iter(twin.FORMS))
     device = twin.select_device(options.device, config)
     game = twin.create(config, data, device)
 
@@ -209,14 +224,17 @@ def _train(twin: ModuleType, options: argparse.Namespace) -> int:
                 "give a larger --steps"
             )
         game = _restored(twin, game, state, folder)
+        train = twin.FORMS[form](game)
         run.save_config(folder, config)
     else:
-        step = 0
+        step, train = 0, twin.FORMS[form](game)
         now = datetime.now().strftime("%Y%m%d-%H%M%S")
         default = Path("runs") / f"{twin.__name__}-{config.recipe}-{now}"
         folder = options.out or default
         run.create_folder(folder, config)
-    outcome = run_training(twin, config, data, device, game, folder, step)
+    outcome = run_training(
+        twin, config, data, device, game, folder, step, train
+    )
     if np.isfinite(outcome.images_per_second):
         speed = f"{outcome.images_per_second:,.0f} images/s"
         print(f"{speed}, without compilation")

@@ -50,10 +50,12 @@ def run_training(
     game: Any,
     folder: Path,
     step: int,
+    train: Callable | None = None,
 ) -> Outcome:
     """Trains ``game`` from iteration ``step`` to ``config.steps``.
 
     Writes pictures, metrics and checkpoints to the run folder as it goes.
+    ``train`` is a form of the twin's ``train``, which serves if not given.
 
     Raises:
         InputError: a loss is not finite any more.
@@ -70,7 +72,7 @@ def run_training(
             run.save_checkpoint(folder, 0, twin.to_numpy(game))
             saved = 0
             _picture(twin, config, data, game, folder, 0)
-        advance = _advance(twin, config, data, device)
+        advance = _advance(twin, config, data, device, train)
         with progress, stop:
             while step < config.steps:
                 due = (step // config.sample_every + 1) * config.sample_every
@@ -141,13 +143,17 @@ def _picture(
 
 
 def _advance(
-    twin: ModuleType, config: Config, data: NDArray[np.floating], device: Any
+    twin: ModuleType,
+    config: Config,
+    data: NDArray[np.floating],
+    device: Any,
+    train: Callable | None,
 ) -> Callable[[Any, int, int], tuple[Any, Any]]:
     """Training on from iteration ``first``, by the config's stream."""
     if config.stream == "device":
         return twin.device_stream(config, data, device)
-    stream = Stream(config, data)
-    return lambda game, first, count: twin.train(
+    stream, train = Stream(config, data), train or twin.train
+    return lambda game, first, count: train(
         game, twin.place(stream.batches(first, count), device)
     )
 

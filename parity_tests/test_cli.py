@@ -166,6 +166,31 @@ def _refused(twin, arguments, capsys, *parts):
 
 
 @TWINS
+def test_accelerate(twin, trained, tmp_path, capsys):
+    out, form = tmp_path / "run", list(twin.FORMS)[1]
+    options = ["--steps", 12, "--sample-every", 5, "--device", "cpu", *SMALL]
+    if twin is jax_gan:  # the other of PyTorch is compiled for minutes
+        command = ["train", "--out", out, "--accelerate", form, *options]
+        assert _run(twin, *command) == 0
+        plain = trained / twin.__name__ / "metrics.jsonl"
+        assert (out / "metrics.jsonl").read_text() == plain.read_text()
+    with pytest.raises(SystemExit, match="2"):
+        _run(twin, "train", "--accelerate", "warp")
+    assert _run(twin, "train", "--accelerate", form, "--stream", "device") == 2
+    error = capsys.readouterr().err
+    assert "invalid choice: 'warp'" in error
+    assert f"--accelerate {form}: a stream on the device has" in error
+
+
+def test_accelerate_by_a_graph_on_a_cpu(tmp_path, capsys):
+    out = tmp_path / "run"
+    options = ["--accelerate", "graph", "--device", "cpu", "--out", out]
+    assert _run(torch_ref, "train", *options) == 2
+    assert "is for GPUs" in capsys.readouterr().err
+    assert not out.exists()
+
+
+@TWINS
 def test_gpu_without_one(twin, tmp_path, capsys):
     if torch.cuda.is_available() or jax.default_backend() == "gpu":
         pytest.skip("this machine has a GPU")

@@ -12,10 +12,12 @@ from jax import random
 
 import jax_gan
 import torch_ref
-from experiment.stream import Stream
+from experiment.config import InputError
+from experiment.stream import Stream, slices, stack
 from jax_gan.sample import sample_batch
 from parity_tests.compare import gap
 from parity_tests.small import small_config, small_data
+from torch_ref.accelerate import graph_train
 from torch_ref.sample import sample_batch as sample_batch_of_torch
 
 STEPS = 10
@@ -95,37 +97,37 @@ def test_device_stream_of_torch(name, measured):
 
 
 @GAMES
-def test_vmap_over_seeds(name, measured):
-    """Two games in one program, each as it is alone."""
-    config, first = _created(jax_gan, name)
-    _, other = _created(jax_gan, name, seed=1)
-    # Only one game's static fields: optimizers are compared by identity.
-    second = jax_gan.from_numpy(first, jax_gan.to_numpy(other))
-    games, stream = [first, second], Stream(config, DATA)
-    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *games)
-    step = jax.jit(jax.vmap(jax_gan.train_step))
-    for number in range(STEPS):
-        batches = [stream.batch(2 * number + i) for i in range(2)]
-        batches = list(map(jax_gan.place, batches))
-        pairs = zip(games, batches, strict=True)
-        steps = [jax_gan.train_step(*pair) for pair in pairs]
-        games = [game for game, _ in steps]
-        together = jax.tree.map(lambda *leaves: jnp.stack(leaves), *batches)
-        stacked, metrics = step(stacked, together)
+@TWINS
+def test_seeds(twin, name, measured):
+    """Three games in one program, each as it is alone."""
+    seeds, runs, expected = range(3), [], {}
+    for seed in seeds:
+        config, game = _created(twin, name, seed=seed)
+        runs.append(Stream(config, DATA).batches(0, STEPS))
+        game, _ = twin.train(game, twin.place(runs[-1]))
+        expected |= _prefixed(seed, twin.to_numpy(game))
 
-    def nth(i, tree):
-        return jax.tree.map(lambda leaf: leaf[i], tree)
-
-    found = max(
-        gap(
-            _arrays(jax_gan, nth(i, stacked), nth(i, metrics)),
-            _arrays(jax_gan, *steps[i]),
-        )
-        for i in range(2)
-    )
-    measured({"vmap": found})
+    games = [_created(twin, name, seed=seed)[1] for seed in seeds]
+    stacked = twin.stack_games(games)
+    stacked, _ = twin.train_seeds(stacked, twin.place(stack(runs)))
+    if twin is jax_gan:  # PyTorch's share their memory with the stack
+        games = [
+            jax.tree.map(lambda leaf, i=i: leaf[i], stacked) for i in seeds
+        ]
+    ours = {}
+    for seed, game in enumerate(games):
+        ours |= _prefixed(seed, twin.to_numpy(game))
+    found = gap(ours, expected)
+    measured({"seeds": found})
     assert found.error <= TOLERANCE, found
-    assert gap(*map(jax_gan.to_numpy, games)).error > 1e-3
+    assert gap(*map(twin.to_numpy, games[:2])).error > 1e-3
+
+
+@GAMES
+def test_train_by_steps(name, measured):
+    found = _of_form(jax_gan, name, "step")
+    measured({"step": found})
+    assert found.error <= TOLERANCE, found
 
 
 @pytest.mark.slow
@@ -135,16 +137,76 @@ def test_vmap_over_seeds(name, measured):
 )
 @GAMES
 def test_torch_compile(name, measured):
-    config, game = _created(torch_ref, name)
-    stream = Stream(config, DATA)
-    batches = [torch_ref.place(stream.batch(i)) for i in range(STEPS)]
-    expected = _step_by_step(torch_ref, game, batches)
-
-    _, again = _created(torch_ref, name)
-    compiled = torch.compile(torch_ref.train_step)
-    found = gap(_step_by_step(torch_ref, again, batches, compiled), expected)
+    found = _of_form(torch_ref, name, "compile")
     measured({"compiled": found})
     assert found.error <= TOLERANCE, found
+
+
+@pytest.mark.parametrize("iterations", [1, 4])
+@GAMES
+def test_control_flow_of_graphs(name, iterations, measured):
+    """On a CPU, with a stand-in for what CUDA records and replays."""
+
+    def form(game):
+        return graph_train(game, iterations, _stand_in(game))
+
+    found = _of_form(torch_ref, name, form)
+    measured({"graph": found})
+    assert found.error <= TOLERANCE, found
+
+
+def _stand_in(game):
+    """Records as CUDA does: a replay repeats the work on tensors, not Python.
+
+    So the optimizers' hooks, which count steps in Python, count nothing.
+    """
+    counters = [
+        player.optimizer.param_groups[0]["step"]
+        for player in (game.generator, game.discriminator)
+    ]
+
+    def capture(function):
+        for _ in range(3):
+            function()
+        outputs = function()
+
+        def replay():
+            before = [counter.clone() for counter in counters]
+            for output, value in zip(outputs, function(), strict=True):
+                output.copy_(value)
+            for counter, value in zip(counters, before, strict=True):
+                counter.copy_(value)
+
+        return replay, outputs
+
+    return capture
+
+
+@pytest.mark.parametrize("form", ["graph", "graph-10", "reduce-overhead"])
+def test_forms_of_gpus_on_a_cpu(form):
+    _, game = _created(torch_ref, "mlp")
+    with pytest.raises(InputError, match="for GPUs"):
+        torch_ref.FORMS[form](game)
+
+
+def test_graph_of_a_rate_that_decays():
+    _, game = _created(torch_ref, "mlp", decay=0.9)
+    with pytest.raises(InputError, match="decays"):
+        graph_train(game, 1, _stand_in(game))
+
+
+def _of_form(twin, name, form):
+    """The gap between a form of a run and the plain step, repeated."""
+    config, game = _created(twin, name)
+    batches = Stream(config, DATA).batches(0, STEPS)
+    expected = _step_by_step(twin, game, slices(twin.place(batches)))
+    _, again = _created(twin, name)
+    run = (twin.FORMS[form] if isinstance(form, str) else form)(again)
+    return gap(_arrays(twin, *run(again, twin.place(batches))), expected)
+
+
+def _prefixed(seed, arrays):
+    return {f"{seed}/{name}": array for name, array in arrays.items()}
 
 
 def _created(twin, name, **changes):

@@ -13,6 +13,7 @@ JAX, TORCH = (Path(twin.__file__).parent for twin in (jax_gan, torch_ref))
 
 # What may differ, and why. "file: name" or "file: name(parameters)".
 ONLY_JAX = {
+    "accelerate.py: train_by_steps(game, batches)": "PyTorch's train is that",
     "convolution.py": "XLA's own convolutions are slow on a CPU",
     "layers.py: Dense.__call__(self, h)": "PyTorch's own serves",
     "layers.py: initializer(config, scale, inputs)": "Flax draws weights "
@@ -24,6 +25,16 @@ ONLY_JAX = {
     "sample.py: sample_batch(config, data, key)": "a key, not a generator",
 }
 ONLY_TORCH = {
+    **dict.fromkeys(
+        (
+            "accelerate.py: Graph",
+            "accelerate.py: Graph.train(self, batches)",
+            "accelerate.py: capture_cuda(function)",
+            "accelerate.py: compile_train(game, mode)",
+            "accelerate.py: graph_train(game, iterations, capture)",
+        ),
+        "JAX's jit and scan do all of it",
+    ),
     "layers.py: initialize(network, config, scale, rng)": "PyTorch overwrites "
     "weights in place",
     "game.py: Player.descend(self, loss)": "PyTorch computes gradients here",
@@ -83,7 +94,7 @@ def _names(folder: Path) -> set[str]:
 
 
 def _of(node: ast.stmt, prefix: str = "") -> set[str]:
-    if isinstance(node, ast.ClassDef):
+    if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
         # A layer or network of either framework: its call is its signature.
         names = {f"{prefix}{node.name}"}
         for child in node.body:

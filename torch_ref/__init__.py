@@ -1,12 +1,15 @@
 """The GAN of Goodfellow et al. 2014 in PyTorch, the reference."""
 
+from torch_ref.accelerate import FORMS
 from torch_ref.device import place, select_device
 from torch_ref.game import create
 from torch_ref.sample import device_stream, discriminate, sample_images
+from torch_ref.seeds import stack_games, train_seeds
 from torch_ref.train import train, train_step
 from torch_ref.weights import from_numpy, to_numpy
 
 __all__ = [
+    "FORMS",
     "create",
     "device_stream",
     "discriminate",
@@ -14,7 +17,9 @@ __all__ = [
     "place",
     "sample_images",
     "select_device",
+    "stack_games",
     "to_numpy",
     "train",
+    "train_seeds",
     "train_step",
 ]

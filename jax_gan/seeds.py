@@ -1,0 +1,30 @@
+"""Many games of one config but for the seed, trained at once."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+from experiment.stream import Batch
+from jax_gan.game import Game
+from jax_gan.train import Metrics, train
+
+
+def stack_games(games: Sequence[Game]) -> Game:
+    """Games of one config but for the seed, as one with a leading axis."""
+    # The first one's static fields: jit tells optimizers apart by identity.
+    _, structure = jax.tree.flatten(games[0])
+    leaves = zip(*map(jax.tree.leaves, games), strict=True)
+    return jax.tree.unflatten(structure, map(jnp.stack, leaves))
+
+
+@partial(jax.jit, donate_argnames="game")
+def train_seeds(game: Game, batches: Batch) -> tuple[Game, Metrics]:
+    """``train`` of many games at once.
+
+    Args:
+        game: of ``stack_games``; it is used up.
+        batches: stacked on a leading axis of games, then of iterations.
+    """
+    return jax.vmap(train)(game, batches)

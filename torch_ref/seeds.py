@@ -1,0 +1,90 @@
+"""Many games of one config but for the seed, trained at once."""
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, stack_module_state, vmap
+
+from experiment.stream import Batch, map_arrays
+from torch_ref.game import Game, Player
+from torch_ref.optim import OPTIMIZERS
+from torch_ref.train import Metrics, train
+
+
+class _Networks(nn.Module):
+    """Networks of one shape as one, by vmap over their stacked weights."""
+
+    def __init__(self, networks: Sequence[Any]):
+        super().__init__()
+        weights, self._buffers_of = stack_module_state(list(networks))
+        self._names = list(weights)
+        self.weights = nn.ParameterList(weights.values())
+        self.config, self.count = networks[0].config, len(networks)
+        # In a tuple, for its weights must not count as those of this module.
+        self._form = (copy.deepcopy(networks[0]).to("meta"),)
+        for i, network in enumerate(networks):
+            for name, parameter in network.named_parameters():
+                parameter.data = weights[name].data[i]
+            for name, buffer in network.named_buffers():
+                buffer.data = self._buffers_of[name][i]
+
+    def forward(self, *inputs: Any) -> Tensor:
+        def one(weights, buffers, *inputs):
+            return functional_call(self._form[0], (weights, buffers), inputs)
+
+        weights = dict(zip(self._names, self.weights, strict=True))
+        return vmap(one)(weights, self._buffers_of, *inputs)
+
+
+class _Players(Player):
+    def descend(self, loss: Tensor) -> None:
+        # The sum over the games, whose gradient is each one's own; the loss
+        # is their mean.
+        super().descend(self.network.count * loss)
+
+
+def _stack_players(players: Sequence[Player], side: str) -> Player:
+    network = _Networks([player.network for player in players])
+    config = network.config
+    optimizer = OPTIMIZERS[config.optimizer](config, side, network.weights)
+    parameters = [player.network.parameters() for player in players]
+    for stacked, *own in zip(network.weights, *parameters, strict=True):
+        pairs = zip(players, own, strict=True)
+        states = [player.optimizer.state[weight] for player, weight in pairs]
+        for name, moment in optimizer.state[stacked].items():
+            values = [state[name] for state in states]
+            moment.copy_(values[0] if name == "step" else torch.stack(values))
+            for i, state in enumerate(states):
+                state[name] = moment if name == "step" else moment[i]
+    group = optimizer.param_groups[0]
+    group["step"].copy_(players[0].optimizer.param_groups[0]["step"])
+    for player in players:
+        player.optimizer.param_groups[0]["step"] = group["step"]
+    return _Players(network, optimizer)
+
+
+def stack_games(games: Sequence[Game]) -> Game:
+    """Games of one config but for the seed, as one with a leading axis.
+
+    The given games share its memory: they are trained with it.
+    """
+    return Game(
+        _stack_players([game.generator for game in games], "generator"),
+        _stack_players([game.discriminator for game in games], "discriminator"),
+        games[0].generator_loss,
+    )
+
+
+def train_seeds(game: Game, batches: Batch) -> tuple[Game, Metrics]:
+    """``train`` of many games at once; the metrics are their means.
+
+    Args:
+        game: of ``stack_games``; it changes in place.
+        batches: stacked on a leading axis of games, then of iterations.
+    """
+    of_d = map_arrays(lambda a: a.movedim(0, 2), batches.discriminator)
+    of_g = map_arrays(lambda a: a.movedim(0, 1), batches.generator)
+    return train(game, Batch(of_d, of_g))
