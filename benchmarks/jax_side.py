@@ -1,0 +1,122 @@
+"""What the benchmark asks of JAX beside training: settings and counters."""
+
+import resource
+import time
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.interpreters import partial_eval
+
+import jax_gan as twin
+from experiment.config import Config
+from jax_gan.sample import sample_batch
+
+__all__ = ["twin"]
+_compiled = 0
+
+
+def _count(event: str, *_: Any, **__: Any) -> None:
+    global _compiled
+    _compiled += event == "/jax/core/compile/backend_compile_duration"
+
+
+jax.monitoring.register_event_duration_secs_listener(_count)
+
+
+def compilations() -> int:
+    """Programs that this process has compiled so far."""
+    return _compiled
+
+
+def set_matmul(name: str) -> None:
+    """Products of matrices: ``strict`` float32, or ``tf32`` on a GPU."""
+    precision = {"strict": "highest", "tf32": "tensorfloat32"}[name]
+    jax.config.update("jax_default_matmul_precision", precision)
+
+
+def settings() -> dict[str, Any]:
+    """What decides the speed, as it is set."""
+    return {
+        "matmul_precision": jax.config.jax_default_matmul_precision,
+        "x64": jax.config.read("jax_enable_x64"),
+        "backend": jax.default_backend(),
+        "device": jax.devices()[0].device_kind,
+    }
+
+
+def synchronise(tree: Any) -> None:
+    """Waits until all of it is computed."""
+    jax.block_until_ready(tree)
+
+
+def reads_host(call: Callable[[Any], Any], game: Any) -> str | None:
+    """Where a run waits for a number, or None: traced, there are none."""
+    try:
+        jax.eval_shape(call, game)
+    except (jax.errors.JAXTypeError, TypeError) as error:
+        return str(error).splitlines()[0]
+    return None
+
+
+def drawn(config: Config, data: Any, device: Any) -> Callable[[int], Any]:
+    """The batch that ``device_stream`` draws for an iteration."""
+    data = jax.device_put(data, device)
+    key = jax.random.key(config.seed, impl="rbg")
+    draw = jax.jit(lambda key: sample_batch(config, data, key))
+    return lambda step: draw(jax.random.fold_in(key, step))
+
+
+def seed_of(game: Any, i: int) -> Any:
+    """One of the games of ``stack_games``."""
+    return jax.tree.map(lambda leaf: leaf[i], game)
+
+
+def gemm(n: int, seconds: float) -> float:
+    """FLOP/s of products of two n x n matrices, for so many seconds."""
+    a = jnp.ones((n, n), jnp.float32)
+    product = jax.jit(lambda a, b: a @ b)
+    product(a, a).block_until_ready()
+    count, start = 0, time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        product(a, a).block_until_ready()
+        count += 1
+    return 2 * n**3 * count / (time.perf_counter() - start)
+
+
+def peak_bytes() -> int:
+    """The most memory held: of the GPU, or of this process on a CPU."""
+    statistics = jax.local_devices()[0].memory_stats()
+    if statistics:
+        return statistics["peak_bytes_in_use"]
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def count_flops(game: Any, batch: Any) -> int:
+    """Of the products in the traced step, as written for a CPU."""
+    closed = jax.make_jaxpr(twin.train_step)(game, batch)
+    used = [True] * len(closed.jaxpr.outvars)
+    return _flops(partial_eval.dce_jaxpr(closed.jaxpr, used)[0])
+
+
+def _flops(jaxpr: Any) -> int:
+    total = 0
+    for equation in jaxpr.eqns:
+        name, params = equation.primitive.name, equation.params
+        if name == "dot_general":
+            contracted = params["dimension_numbers"][0][0]
+            shape = equation.invars[0].aval.shape
+            total += (
+                2
+                * prod(equation.outvars[0].aval.shape)
+                * prod(shape[axis] for axis in contracted)
+            )
+        elif name == "cond":  # by platform: the one in products is the CPU's
+            total += max(_flops(branch.jaxpr) for branch in params["branches"])
+        elif "jaxpr" in params or "call_jaxpr" in params:
+            inner = params.get("jaxpr", params.get("call_jaxpr"))
+            inner = getattr(inner, "jaxpr", inner)
+            total += params.get("length", 1) * _flops(inner)
+    return total

@@ -1,0 +1,110 @@
+"""What the benchmark asks of PyTorch beside training: settings and counters."""
+
+import resource
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch._dynamo.utils import counters
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+import torch_ref as twin
+from experiment.config import Config
+from torch_ref.sample import sample_batch
+
+__all__ = ["twin"]
+
+
+def compilations() -> int:
+    """Programs that this process has compiled so far."""
+    return counters["stats"]["unique_graphs"]
+
+
+def set_matmul(name: str) -> None:
+    """Products of matrices: ``strict`` float32, or ``tf32`` on a GPU."""
+    precision = {"strict": "highest", "tf32": "high"}[name]
+    torch.set_float32_matmul_precision(precision)
+    torch.backends.cudnn.allow_tf32 = name == "tf32"
+    torch.backends.cudnn.benchmark = True  # JAX tries the algorithms too
+
+
+def settings() -> dict[str, Any]:
+    """What decides the speed, as it is set."""
+    gpu = torch.cuda.is_available()
+    return {
+        "matmul_precision": torch.get_float32_matmul_precision(),
+        "cudnn_benchmark": torch.backends.cudnn.benchmark,
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name() if gpu else "cpu",
+    }
+
+
+def synchronise(_: Any) -> None:
+    """Waits until all is computed."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+class _Reads(TorchDispatchMode):
+    """Notes every number that Python takes out of a tensor.
+
+    Whole numbers of the CPU do not count: the optimizers count there.
+    """
+
+    found: str | None = None
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if function is torch.ops.aten._local_scalar_dense.default and (
+            args[0].is_cuda or args[0].is_floating_point()
+        ):
+            self.found = f"{function} of {args[0].dtype}"
+        return function(*args, **(kwargs or {}))
+
+
+def reads_host(call: Callable[[Any], Any], game: Any) -> str | None:
+    """Where a run waits for a number, or None."""
+    with _Reads() as reads:
+        call(game)
+    return reads.found
+
+
+def drawn(config: Config, data: Any, device: Any) -> Callable[[int], Any]:
+    """The batch that ``device_stream`` draws for an iteration."""
+    data, rng = torch.tensor(data, device=device), torch.Generator(device)
+
+    def draw(step: int) -> Any:
+        rng.manual_seed((config.seed * 0x9E3779B1 + step) % 2**32)
+        return sample_batch(config, data, rng)
+
+    return draw
+
+
+def gemm(n: int, seconds: float) -> float:
+    """FLOP/s of products of two n x n matrices, for so many seconds."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    a = torch.ones((n, n), device=device)
+    a @ a
+    synchronise(a)
+    count, start = 0, time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        a @ a
+        synchronise(a)
+        count += 1
+    return 2 * n**3 * count / (time.perf_counter() - start)
+
+
+def peak_bytes() -> int:
+    """The most memory held: of the GPU, or of this process on a CPU."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def count_flops(game: Any, batch: Any) -> int:
+    """Of a step, by PyTorch's counter."""
+    with FlopCounterMode(display=False) as counter:
+        twin.train_step(game, batch)
+    return counter.get_total_flops()
