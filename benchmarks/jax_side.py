@@ -69,8 +69,8 @@ def drawn(config: Config, data: Any, device: Any) -> Callable[[int], Any]:
     return lambda step: draw(jax.random.fold_in(key, step))
 
 
-def seed_of(game: Any, i: int) -> Any:
-    """One of the games of ``stack_games``."""
+def seed_of(game: Any, _: list[Any], i: int) -> Any:
+    """One of the games that ``stack_games`` made one of."""
     return jax.tree.map(lambda leaf: leaf[i], game)
 
 

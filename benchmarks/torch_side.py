@@ -82,6 +82,11 @@ def drawn(config: Config, data: Any, device: Any) -> Callable[[int], Any]:
     return draw
 
 
+def seed_of(_: Any, games: list[Any], i: int) -> Any:
+    """One of the games that ``stack_games`` made one of; they share memory."""
+    return games[i]
+
+
 def gemm(n: int, seconds: float) -> float:
     """FLOP/s of products of two n x n matrices, for so many seconds."""
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,40 +1,135 @@
-"""A process that trains one twin, a block at a time, when it is told to.
+"""A process that trains one variant, a block at a time, when it is told to.
 
-``python -m benchmarks.worker TWIN RECIPE ITERATIONS`` prepares the batches
-on the device, compiles, and then answers every line on stdin with the
-seconds that one block of iterations took. Each twin has a process for
-itself, so that neither's threads or memory are in the other's way.
+``python -m benchmarks.worker JSON`` builds the variant, compiles, warms up,
+passes the gates and says what it found in a line of JSON; then it answers
+every line on stdin with the seconds that one block took. Each variant has a
+process for itself, so that no other's threads or memory are in its way.
 """
 
-import importlib
+import json
+import statistics
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from benchmarks import gates
+from benchmarks.flops import flops
+from benchmarks.variants import Variant, build, losses, parse, side_of
 from experiment import data as datasets
 from experiment.recipes import recipe
 from experiment.stream import Stream
 
+SETTLED = 0.02  # between three medians of warm-up
+MOST_MEDIANS = 12
 
-def main(twin_name: str, recipe_name: str, iterations: int) -> None:
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker is to do.
+
+    Attributes:
+        variant: see ``benchmarks.variants``.
+        recipe: the workload.
+        batch_size: its m.
+        iterations: in one call of the variant, on batches prepared for it.
+        device: ``cpu`` or ``gpu``.
+        matmul: ``strict`` or ``tf32``.
+        block_seconds: the least that a block takes.
+        gemm: side of the matrices of the measured peak.
+        check: whether to pass the gates.
+    """
+
+    variant: str
+    recipe: str
+    batch_size: int
+    iterations: int
+    device: str
+    matmul: str
+    block_seconds: float
+    gemm: int
+    check: bool
+
+
+def main(job: Job) -> None:
     """Serves blocks until stdin ends."""
-    twin = importlib.import_module(twin_name)
-    config = recipe(recipe_name)
+    answers, sys.stdout = sys.stdout, sys.stderr
+
+    def answer(**values: Any) -> None:
+        print(json.dumps(values), file=answers, flush=True)
+
+    config = recipe(job.recipe, batch_size=job.batch_size)
     data = datasets.load(config)
-    device = twin.select_device("cpu", config)
-    batches = twin.place(Stream(config, data).batches(0, iterations), device)
-    game, metrics = twin.train(twin.create(config, data, device), batches)
-    np.asarray(metrics.generator_loss)  # waits for the device
-    print("ready", flush=True)
-    for _ in sys.stdin:
+    side = side_of(job.variant)
+    device = side.twin.select_device(job.device, config)
+    side.set_matmul(job.matmul)
+
+    def built() -> Variant:
+        return build(job.variant, config, data, device, job.iterations)
+
+    variant = built()
+    game, repeats = variant.create(), 1
+
+    def block() -> float:
+        nonlocal game
         start = time.perf_counter()
-        game, metrics = twin.train(game, batches)
-        losses = np.asarray(metrics.generator_loss)
+        for _ in range(repeats):
+            game, metrics = variant.run(game, job.iterations)
+        side.synchronise((game, metrics))
         seconds = time.perf_counter() - start
-        assert np.isfinite(losses).all()
-        print(seconds, flush=True)
+        assert np.isfinite(losses(metrics)).all(), "a loss is not finite"
+        return seconds
+
+    first = block()
+    repeats = max(1, int(np.ceil(job.block_seconds / block())))
+    medians, settled = [], False
+    while not settled and len(medians) < MOST_MEDIANS:
+        blocks = [block() for _ in range(3)]
+        medians.append(statistics.median(blocks) / repeats)
+        last = medians[-3:]
+        settled = len(last) == 3 and max(last) <= (1 + SETTLED) * min(last)
+        # A block is never shorter than it must be.
+        repeats = max(repeats, int(np.ceil(job.block_seconds / medians[-1])))
+    found = {
+        "first_seconds": first,
+        "warmup_seconds": medians,
+        "settled": settled,
+        "iterations": repeats * job.iterations,
+        "games": variant.games,
+        "peak_bytes": side.peak_bytes(),
+        "settings": side.settings(),
+        "flops": flops(config, data.shape[1:]),
+    }
+    if job.check:
+        found["refused"] = refusal(job, side, built(), block)
+    found["gemm_flops"] = side.gemm(job.gemm, job.block_seconds)
+    answer(**found)
+    for _ in sys.stdin:
+        before = side.compilations()
+        seconds = block()
+        answer(seconds=seconds, compiled=side.compilations() - before)
+
+
+def refusal(
+    job: Job, side: Any, variant: Variant, block: Callable[[], float]
+) -> str | None:
+    """Why the variant gets no number, or None."""
+    config = recipe(job.recipe, batch_size=job.batch_size)
+    data = datasets.load(config)
+    game = side.twin.create(config, data)
+    batch = side.twin.place(Stream(config, data).batch(0))
+    counted = side.count_flops(game, batch)
+    context = parse(job.variant)[1] == "tutorial"
+    return (
+        gates.work(counted, flops(config, data.shape[1:]))
+        or gates.parity(variant, 1e-3 if job.matmul == "strict" else 1e-2)
+        or (None if context else gates.no_reads(side, variant))
+        or gates.compiles_once(side, block)
+    )
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    main(Job(**json.loads(sys.argv[1])))

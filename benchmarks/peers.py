@@ -1,0 +1,69 @@
+"""The plain forms that tutorials teach, for context: the same networks.
+
+A loop in Python that reads every loss as it goes; PyTorch with Adam and the
+memory of weights as they are by default, and gradients of both networks in
+G's step; JAX with one jitted step that donates nothing. Never the measure of
+a framework.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from experiment.stream import slices
+
+
+def jax_tutorial(_: Any):
+    """``train`` as tutorials of JAX write it."""
+    from jax_gan.train import Metrics, train_step
+
+    def run(game: Any, batches: Any) -> tuple[Any, Any]:
+        rows = []
+        for batch in slices(batches):
+            game, metrics = train_step(game, batch)
+            rows.append([float(value) for value in metrics])
+        return game, Metrics(*np.array(rows).T)
+
+    return run
+
+
+def torch_tutorial(game: Any):
+    """``train`` as tutorials of PyTorch write it."""
+    import torch
+    from torch.nn.functional import binary_cross_entropy_with_logits as bce
+
+    from torch_ref.train import Metrics
+
+    G, D = game.generator.network, game.discriminator.network
+    of_g, of_d = game.generator.optimizer, game.discriminator.optimizer
+    for network, optimizer in ((G, of_g), (D, of_d)):
+        network.to(memory_format=torch.contiguous_format)
+        optimizer.param_groups[0]["fused"] = None
+        for state in optimizer.state.values():
+            state["step"] = state["step"].cpu()
+
+    def run(game: Any, batches: Any) -> tuple[Any, Any]:
+        rows = []
+        for batch in slices(batches):
+            for x, z, real_masks, fake_masks in slices(batch.discriminator):
+                of_d.zero_grad()
+                real = D(x, real_masks)
+                fake = D(G(z).detach(), fake_masks)
+                loss_d = bce(real, torch.ones_like(real))
+                loss_d = loss_d + bce(fake, torch.zeros_like(fake))
+                loss_d.backward()
+                of_d.step()
+            of_g.zero_grad()
+            logits = D(G(batch.generator.z), batch.generator.masks)
+            loss_g = bce(logits, torch.ones_like(logits))
+            loss_g.backward()
+            of_g.step()
+            real, fake = torch.sigmoid(real), torch.sigmoid(fake)
+            row = loss_d, real.mean(), fake.mean(), loss_g
+            rows.append([value.item() for value in row])
+        return game, Metrics(*np.array(rows).T)
+
+    return run
+
+
+TUTORIALS = {"jax_gan": jax_tutorial, "torch_ref": torch_tutorial}

@@ -1,0 +1,200 @@
+"""One variant of one twin: a way to run a game, and the plain way beside it.
+
+A variant's name is its twin and its form: ``jax scan``, ``torch eager``; the
+forms are those of ``train --accelerate``, and ``device`` (batches drawn on
+the device), ``seeds-8`` (eight games at once) and ``tutorial`` (context). A
+name that ends in ``again`` is the same entered twice, for the noise floor.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.peers import TUTORIALS
+from experiment.config import Config, InputError
+from experiment.stream import Stream, map_arrays, stack
+
+Arrays = dict[str, NDArray]
+FORMS = {
+    "jax": "scan step device seeds-N tutorial",
+    "torch": "eager compile reduce-overhead graph graph-10 device seeds-N "
+    "tutorial",
+}
+
+
+def parse(name: str) -> tuple[str, str]:
+    """Twin and form of a variant's name.
+
+    Raises:
+        InputError: there is no such variant.
+
+    Example:
+        >>> parse("jax scan again")
+        ('jax', 'scan')
+    """
+    twin, _, form = name.removesuffix(" again").partition(" ")
+    kind = re.sub(r"^seeds-[1-9]\d{0,3}$", "seeds-N", form)
+    if kind not in FORMS.get(twin, "").split() or form == "seeds-N":
+        known = "; ".join(f"{t} with {f}" for t, f in FORMS.items())
+        raise InputError(f"variant {name!r} is unknown; known: {known}")
+    return twin, form
+
+
+@dataclass
+class Variant:
+    """A form of training on batches that lie on the device already.
+
+    Attributes:
+        create: the game before its first step; ``run`` is for the last one.
+        run: (game, count) to (game, metrics): the first ``count`` iterations.
+        plain: the same by the plain step, one call an iteration.
+        state: the arrays of a game, for comparison.
+        games: how many are trained at once.
+    """
+
+    create: Callable[[], Any]
+    run: Callable[[Any, int], tuple[Any, Any]]
+    plain: Callable[[int], tuple[Arrays, NDArray]]
+    state: Callable[[Any], Arrays]
+    games: int = 1
+
+
+def side_of(name: str) -> Any:
+    """The benchmark's side of a variant's twin; imports the framework."""
+    return import_module(f"benchmarks.{parse(name)[0]}_side")
+
+
+def build(
+    name: str, config: Config, data: NDArray, device: Any, count: int
+) -> Variant:
+    """The variant of this name.
+
+    Args:
+        name: see ``parse``.
+        config: the experiment.
+        data: its training set.
+        device: what the twin's ``select_device`` gave.
+        count: the most iterations in one call of ``run``.
+    """
+    side, form = side_of(name), parse(name)[1]
+    twin = side.twin
+    if form.startswith("seeds-"):
+        number = int(form.removeprefix("seeds-"))
+        return _seeds(side, config, data, device, count, number)
+
+    def create() -> Any:
+        return twin.create(config, data, device)
+
+    if form == "device":
+        train = twin.device_stream(config, data, device)
+        return Variant(
+            create,
+            lambda game, count: train(game, 0, count),
+            lambda count: _plain(
+                twin, create(), side.drawn(config, data, device), count
+            ),
+            twin.to_numpy,
+        )
+    forms = twin.FORMS | {"tutorial": TUTORIALS[twin.__name__]}
+    stream = Stream(config, data)
+    return _Shared(twin, create, forms[form], stream, device, count).variant()
+
+
+class _Shared:
+    """A form of ``train`` on batches of the shared stream."""
+
+    def __init__(self, twin, create, form, stream, device, count):
+        self._twin, self._create, self._form = twin, create, form
+        self._batch = lambda step: twin.place(stream.batch(step), device)
+        self._batches = twin.place(stream.batches(0, count), device)
+
+    def variant(self) -> Variant:
+        return Variant(self.create, self.run, self.plain, self._twin.to_numpy)
+
+    def create(self) -> Any:
+        game = self._create()
+        self._train = self._form(game)  # a CUDA graph is of one game
+        return game
+
+    def run(self, game: Any, count: int) -> tuple[Any, Any]:
+        return self._train(game, _first(self._batches, count))
+
+    def plain(self, count: int) -> tuple[Arrays, NDArray]:
+        return _plain(self._twin, self._create(), self._batch, count)
+
+
+def _first(batches: Any, count: int) -> Any:
+    if len(batches.generator.z) == count:
+        return batches  # a slice would be a copy
+    return map_arrays(lambda array: array[:count], batches)
+
+
+def _plain(
+    twin: Any, game: Any, batch: Callable[[int], Any], count: int
+) -> tuple[Arrays, NDArray]:
+    """State and losses of both players, (count, 2), by the plain step."""
+    rows = []
+    for step in range(count):
+        game, metrics = twin.train_step(game, batch(step))
+        rows.append(losses(metrics))
+    return twin.to_numpy(game), np.array(rows)
+
+
+def losses(metrics: Any) -> NDArray:
+    """Losses of D and G on the last axis, in NumPy."""
+    both = metrics.discriminator_loss, metrics.generator_loss
+    return np.stack([np.asarray(loss) for loss in both], axis=-1)
+
+
+def _seeds(
+    side: Any, config: Config, data: NDArray, device: Any, count: int, n: int
+) -> Variant:
+    twin = side.twin
+    configs = [replace(config, seed=config.seed + i) for i in range(n)]
+    streams = [Stream(config, data) for config in configs]
+    of_games = [stream.batches(0, count) for stream in streams]
+    batches = twin.place(stack(of_games), device)
+    games: list[Any] = []
+
+    def create() -> Any:
+        games[:] = [twin.create(config, data, device) for config in configs]
+        return twin.stack_games(games)
+
+    def run(game: Any, count: int) -> tuple[Any, Any]:
+        part = batches
+        if count < len(of_games[0].generator.z):
+            part = map_arrays(lambda array: array[:, :count], batches)
+        game, metrics = twin.train_seeds(game, part)
+        if metrics.generator_loss.ndim == 2:  # JAX's are of each game
+            metrics = type(metrics)(*(value.mean(0) for value in metrics))
+        return game, metrics
+
+    def state(game: Any) -> Arrays:
+        each = (side.seed_of(game, games, i) for i in range(n))
+        return {
+            f"{i}/{name}": array
+            for i, one in enumerate(each)
+            for name, array in twin.to_numpy(one).items()
+        }
+
+    def plain(count: int) -> tuple[Arrays, NDArray]:
+        arrays, rows = {}, []
+        for i, (config, stream) in enumerate(
+            zip(configs, streams, strict=True)
+        ):
+            game = twin.create(config, data, device)
+
+            def batch(step: int, stream: Stream = stream) -> Any:
+                return twin.place(stream.batch(step), device)
+
+            found, history = _plain(twin, game, batch, count)
+            arrays |= {f"{i}/{name}": array for name, array in found.items()}
+            rows.append(history)
+        return arrays, np.mean(rows, axis=0)
+
+    return Variant(create, run, plain, state, n)
