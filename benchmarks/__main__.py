@@ -1,144 +1,150 @@
-"""``python -m benchmarks speed``: both twins on a CPU, timed in turns.
-
-JAX runs a block of iterations as one ``lax.scan``; PyTorch runs it eagerly,
-with fused optimizers and channels-last images. Each round times one block of
-both, in random order, so that what else the machine does falls on both.
-"""
+"""``python -m benchmarks ladder | report | readme``."""
 
 import argparse
-import json
-import random
-import statistics
-import subprocess
 import sys
+from math import inf
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
+from benchmarks import report
+from benchmarks.ladder import CALLS, HEADLINE, OTHERS, Plan, measure
 from benchmarks.readme import ROOT, render
-from experiment.machine import describe_machine
-from experiment.recipes import recipe
-
-TWINS = {"jax": "jax_gan", "torch": "torch_ref"}
-# Iterations in a block, by recipe: about half a second on two cores.
-BLOCKS = {"lecture": 300, "mlp": 40, "dcgan": 8}
+from benchmarks.results import load
+from experiment.config import InputError
+from experiment.parser import Parser, run_command
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Times the recipes asked for; returns the exit status."""
-    parser = argparse.ArgumentParser(
+    """Runs a command; returns the exit status.
+
+    0 when it is done, 1 when a worker ended or hung, 2 on bad input (after
+    one line on stderr), 130 when the user stopped it.
+    """
+    options = _parser().parse_args(arguments)
+    return run_command(lambda: options.command(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(
         prog="python -m benchmarks",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Times the faster forms of both twins in turns, and "
+        "reports what the times say.",
+        epilog="Start with: python -m benchmarks ladder --rounds 5 --sets 1 "
+        "--out runs/ladder.json",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    speed = commands.add_parser("speed", help="time both twins in turns")
-    speed.add_argument(
-        "--recipes", nargs="+", choices=list(BLOCKS), default=list(BLOCKS)
+    ladder = commands.add_parser(
+        "ladder",
+        help="time the variants in turns",
+        description="Starts a process for each variant, lets it compile, warm "
+        "up and prove that it takes the steps of the plain one, and asks all "
+        "for blocks in random order. The JSON is written as it goes.",
+        epilog="Then: python -m benchmarks report FILE.json --out DIR",
     )
-    speed.add_argument(
-        "--rounds", type=int, default=30, help="blocks of each twin (30)"
+    ladder.set_defaults(command=_ladder)
+    ladder.add_argument("--out", type=Path, required=True, metavar="FILE.json")
+    ladder.add_argument(
+        "--device", choices=("cpu", "gpu"), default="cpu", help="default: cpu"
     )
-    speed.add_argument("--out", type=Path, help="JSON file to write")
-    speed.set_defaults(command=_speed)
+    ladder.add_argument(
+        "--matmul",
+        choices=("strict", "tf32"),
+        default="strict",
+        help="products of matrices: every bit of float32 (default), or tf32 "
+        "on a GPU",
+    )
+    ladder.add_argument(
+        "--workloads",
+        nargs="+",
+        default=list(CALLS),
+        metavar="W",
+        help=f"{', '.join(CALLS)} (default: all), or with a batch size: "
+        "mlp:512; the most telling first",
+    )
+    ladder.add_argument(
+        "--variants",
+        nargs="+",
+        metavar="V",
+        help="as 'jax scan', 'torch eager'; 'headline' is the best of each "
+        "twin, and again; default: headline and "
+        f"{OTHERS['cpu']} (on a GPU: {OTHERS['gpu']})",
+    )
+    ladder.add_argument(
+        "--rounds", type=int, default=30, help="in a set (default: 30)"
+    )
+    ladder.add_argument(
+        "--sets", type=int, default=3, help="of processes (default: 3)"
+    )
+    ladder.add_argument(
+        "--budget",
+        type=float,
+        default=inf,
+        metavar="MINUTES",
+        help="start no set that would end later",
+    )
+    ladder.add_argument(
+        "--block",
+        type=float,
+        default=0.3,
+        metavar="SECONDS",
+        help="the least that a timed block takes (default: 0.3)",
+    )
+    pages = commands.add_parser(
+        "report",
+        help="tables and plots of a measured ladder",
+        description="Writes REPORT.md and report.html, one page that needs "
+        "no network.",
+    )
+    pages.set_defaults(command=_report)
+    pages.add_argument("file", type=Path, metavar="FILE.json")
+    pages.add_argument("--out", type=Path, required=True, metavar="DIR")
     readme = commands.add_parser(
         "readme", help="write the README's tables from the committed JSON"
     )
     readme.set_defaults(command=_readme)
-    options = parser.parse_args(arguments)
-    return options.command(parser, options)
+    return parser
 
 
-def _readme(*_: Any) -> int:
+def _ladder(options: argparse.Namespace) -> int:
+    if not options.out.parent.is_dir():
+        raise InputError(f"{options.out.parent} is not a folder: make it first")
+    if options.matmul == "tf32" and options.device == "cpu":
+        raise InputError("--matmul tf32 is for GPUs: add --device gpu")
+    best = HEADLINE[options.device]
+    headline = [*best, *(f"{name} again" for name in best)]
+    names = options.variants or [
+        "headline",
+        *OTHERS[options.device].split(", "),
+    ]
+    variants: list[str] = []
+    for name in names:
+        variants += headline if name == "headline" else [name]
+    plan = Plan(
+        options.device,
+        options.matmul,
+        tuple(dict.fromkeys(options.workloads)),
+        tuple(dict.fromkeys(variants)),
+        options.rounds,
+        options.sets,
+        options.block,
+        None if options.budget == inf else options.budget,
+    )
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    return measure(plan, options.out, lambda line: console.print(line))
+
+
+def _report(options: argparse.Namespace) -> int:
+    report.write(options.out, load(options.file))
+    print(options.out / "REPORT.md")
+    print(options.out / "report.html")
+    return 0
+
+
+def _readme(_: argparse.Namespace) -> int:
     path = ROOT / "README.md"
     path.write_text(render(path.read_text()))
     return 0
-
-
-def _speed(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    if options.rounds < 1:
-        parser.error(f"--rounds is {options.rounds}: it must be at least 1")
-
-    console = Console()
-    report: dict[str, Any] = {"machine": describe_machine(), "recipes": {}}
-    for name in options.recipes:
-        result = time_in_turns(name, BLOCKS[name], options.rounds)
-        report["recipes"][name] = result
-        console.print(
-            f"{name}, batch {result['batch_size']}: "
-            f"JAX {result['ms_per_iteration']['jax']} ms, "
-            f"PyTorch {result['ms_per_iteration']['torch']} ms an iteration; "
-            f"PyTorch / JAX {result['torch_over_jax']}",
-            highlight=False,
-            soft_wrap=True,
-        )
-    if options.out:
-        options.out.write_text(json.dumps(report, indent=1) + "\n")
-        console.print(options.out)
-    return 0
-
-
-def time_in_turns(name: str, iterations: int, rounds: int) -> dict[str, Any]:
-    """Seconds of every block of both twins, and their medians.
-
-    Args:
-        name: the recipe.
-        iterations: of Algorithm 1 in a block.
-        rounds: blocks of each twin.
-    """
-    command = [sys.executable, "-m", "benchmarks.worker"]
-    workers = {
-        twin: subprocess.Popen(
-            [*command, module, name, str(iterations)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for twin, module in TWINS.items()
-    }
-    order = random.Random(0)
-    blocks: dict[str, list[float]] = {twin: [] for twin in TWINS}
-    try:
-        for worker in workers.values():
-            _answer(worker)  # ready
-        for number in range(rounds + 2):
-            for twin in order.sample(list(TWINS), 2):
-                _ask(workers[twin])
-                seconds = float(_answer(workers[twin]))
-                if number >= 2:  # two rounds of warm-up
-                    blocks[twin].append(seconds)
-    finally:
-        for worker in workers.values():
-            worker.kill()
-    pace = {
-        twin: 1000 * statistics.median(seconds) / iterations
-        for twin, seconds in blocks.items()
-    }
-    ratios = [
-        b / a for a, b in zip(blocks["jax"], blocks["torch"], strict=True)
-    ]
-    return {
-        "batch_size": recipe(name).batch_size,
-        "iterations_in_a_block": iterations,
-        "ms_per_iteration": {t: round(ms, 3) for t, ms in pace.items()},
-        "torch_over_jax": round(statistics.median(ratios), 3),
-        "seconds_of_blocks": blocks,
-    }
-
-
-def _ask(worker: subprocess.Popen) -> None:
-    assert worker.stdin is not None
-    worker.stdin.write("block\n")
-    worker.stdin.flush()
-
-
-def _answer(worker: subprocess.Popen) -> str:
-    assert worker.stdout is not None
-    line = worker.stdout.readline()
-    if not line:
-        raise SystemExit("error: a worker ended; its message is above")
-    return line
 
 
 if __name__ == "__main__":

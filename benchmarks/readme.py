@@ -6,9 +6,11 @@ holds the README against them.
 
 import ast
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from benchmarks.results import SCHEMA, tabulate
 
 ROOT = Path(__file__).parent.parent
 KINDS = (
@@ -75,12 +77,14 @@ def _function(path: Path, name: str) -> str:
     return "\n".join(kept)
 
 
-def _table(header: list[str], rows: list[list[str]]) -> str:
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """A table in Markdown."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _machine(machine: dict[str, Any]) -> str:
+def machine_line(machine: Mapping[str, Any]) -> str:
+    """What a measurement was made on, in a sentence."""
     versions = ", ".join(f"{k} {v}" for k, v in machine["versions"].items())
     return f"{machine['cpu']}, {machine['cores']} cores; {versions}; float32."
 
@@ -95,8 +99,8 @@ def _demo(results: dict[str, Any]) -> str:
     ]
     for name, speed in results["images_per_second"].items():
         rows.append([f"images/s, {name}", f"{speed:,}"])
-    table = _table([f"recipe {results['recipe']}", "both twins"], rows)
-    return f"{table}\n\n{_machine(results['machine'])}"
+    shown = table([f"recipe {results['recipe']}", "both twins"], rows)
+    return f"{shown}\n\n{machine_line(results['machine'])}"
 
 
 def _parity(results: dict[str, Any]) -> str:
@@ -110,10 +114,12 @@ def _parity(results: dict[str, Any]) -> str:
         worst = [max(gaps[kind] for gaps in runs) for kind in KINDS]
         errors = [f"{error:.1e}" if error else "none" for error in worst]
         rows.append([f"{recipe}, {len(runs)} runs", *errors])
-    return _table(["recipe", *KINDS], rows)
+    return table(["recipe", *KINDS], rows)
 
 
 def _speed(results: dict[str, Any]) -> str:
+    if results.get("schema") == SCHEMA:
+        return _ladder(results)
     rows = []
     for name, result in results["recipes"].items():
         pace = result["ms_per_iteration"]
@@ -131,7 +137,28 @@ def _speed(results: dict[str, Any]) -> str:
         "PyTorch, eager, fused",
         "PyTorch / JAX",
     ]
-    return f"{_table(header, rows)}\n\n{_machine(results['machine'])}"
+    return f"{table(header, rows)}\n\n{machine_line(results['machine'])}"
+
+
+def _ladder(results: dict[str, Any]) -> str:
+    """The best form of each twin, by workload."""
+    lines = []
+    for name, workload in results["workloads"].items():
+        of = tabulate(workload)
+        rows = {row.variant: row for row in of.rows}
+        ours, theirs = (rows[of.best[twin]] for twin in ("jax", "torch"))
+        assert ours.claim is not None, f"{name}: no claim on {ours.variant}"
+        ratio, verdict = ours.claim.ratio, ours.claim.verdict
+        paces = [
+            f"{row.milliseconds.median:.2f} ms ({row.variant.split()[1]})"
+            for row in (ours, theirs)
+        ]
+        between = f"{ratio.median:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
+        recipe, batch = workload["recipe"], workload["batch_size"]
+        lines.append([f"{recipe}, batch {batch}", *paces, between, verdict])
+    header = ["recipe", "JAX's best", "PyTorch's best"]
+    header += ["PyTorch / JAX (95 %)", "JAX is"]
+    return f"{table(header, lines)}\n\n{machine_line(results['machine'])}"
 
 
 _TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {

@@ -20,6 +20,7 @@ from benchmarks import gates
 from benchmarks.flops import flops
 from benchmarks.variants import Variant, build, losses, parse, side_of
 from experiment import data as datasets
+from experiment.config import InputError
 from experiment.recipes import recipe
 from experiment.stream import Stream
 
@@ -70,8 +71,12 @@ def main(job: Job) -> None:
     def built() -> Variant:
         return build(job.variant, config, data, device, job.iterations)
 
-    variant = built()
-    game, repeats = variant.create(), 1
+    try:
+        variant = built()
+        game, repeats = variant.create(), 1
+    except InputError as error:  # a form that this device does not have
+        answer(refused=str(error))
+        return
 
     def block() -> float:
         nonlocal game

@@ -1,0 +1,304 @@
+"""The ladder: every variant of both twins timed in turns, and kept as JSON.
+
+A set starts a fresh process for each variant of a workload. The processes
+stay alive and are asked for a block each, in a new random order every round,
+so that whatever else the machine does falls on all. Every block is kept.
+"""
+
+import json
+import os
+import random
+import select
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.results import SCHEMA, VERSION
+from benchmarks.variants import parse
+from benchmarks.worker import Job
+from experiment.config import InputError
+from experiment.machine import describe_machine
+from experiment.recipes import recipe
+
+# Iterations in one call of a variant, by recipe; several calls make a block.
+CALLS = {"lecture": 100, "mlp": 20, "dcgan": 10}
+HEADLINE = {
+    "cpu": ("jax scan", "torch eager"),
+    "gpu": ("jax scan", "torch graph-10"),
+}
+OTHERS = {
+    "cpu": "jax step, jax device, jax seeds-8, jax tutorial, torch compile, "
+    "torch device, torch seeds-8, torch tutorial",
+    "gpu": "jax step, jax device, jax seeds-8, jax tutorial, torch eager, "
+    "torch compile, torch reduce-overhead, torch graph, torch device, "
+    "torch seeds-8, torch tutorial",
+}
+GEMM = {"cpu": 1536, "gpu": 8192}
+
+
+class WorkerError(Exception):
+    """A worker ended, hung, or said what is no answer."""
+
+
+class Worker:
+    """A process that answers in lines of JSON."""
+
+    def __init__(self, name: str, command: Sequence[str], **environment: str):
+        self.name = name
+        self._unread = b""
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=os.environ | environment,
+        )
+
+    def ask(self) -> None:
+        """Asks for a block."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(b"block\n")
+            self._process.stdin.flush()
+        except OSError as error:
+            raise WorkerError(f"{self.name} ended") from error
+
+    def answer(self, seconds: float) -> dict[str, Any]:
+        """The next answer, awaited for so many seconds.
+
+        Raises:
+            WorkerError: there is none.
+        """
+        assert self._process.stdout is not None
+        end = time.monotonic() + seconds
+        while b"\n" not in self._unread:
+            left = max(0.0, end - time.monotonic())
+            if not select.select([self._process.stdout], [], [], left)[0]:
+                raise WorkerError(f"{self.name} hung for {seconds:.0f} s")
+            part = os.read(self._process.stdout.fileno(), 1 << 16)
+            if not part:
+                raise WorkerError(f"{self.name} ended; its message is above")
+            self._unread += part
+        line, self._unread = self._unread.split(b"\n", 1)
+        try:
+            return json.loads(line)
+        except ValueError as error:
+            raise WorkerError(f"{self.name} said {line[:80]!r}") from error
+
+    def stop(self) -> None:
+        """Ends the process."""
+        self._process.kill()
+        self._process.wait()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to measure, and how long.
+
+    Attributes:
+        workloads: recipes, or ``recipe:batch-size``.
+        variants: names, the most telling first.
+        minutes: no set starts that would end after them, by the longest yet;
+            None for as long as it takes.
+        patience: seconds for a worker to get ready.
+    """
+
+    device: str
+    matmul: str
+    workloads: tuple[str, ...]
+    variants: tuple[str, ...]
+    rounds: int
+    sets: int
+    block_seconds: float
+    minutes: float | None
+    patience: float = 900.0
+
+    def __post_init__(self):
+        """Checks every value."""
+        for name in self.workloads:
+            workload(name)
+        for name in self.variants:
+            parse(name)
+        for option in ("rounds", "sets"):
+            if not 1 <= getattr(self, option) <= 1000:
+                raise InputError(
+                    f"--{option} is {getattr(self, option)}: it must be from "
+                    "1 to 1000"
+                )
+        times = {"--budget": self.minutes, "--block": self.block_seconds}
+        for option, value in times.items():
+            if value is not None and not 0 < value < 1e6:
+                raise InputError(
+                    f"{option} is {value}: it must be a positive number"
+                )
+
+
+def workload(name: str) -> tuple[str, int]:
+    """Recipe and batch size of a workload.
+
+    Raises:
+        InputError: there is no such recipe, or no such batch of it.
+
+    Example:
+        >>> workload("mlp"), workload("lecture:512")
+        (('mlp', 100), ('lecture', 512))
+    """
+    kind, _, size = name.partition(":")
+    if kind not in CALLS:
+        raise InputError(
+            f"workload {name!r} is unknown; known: {', '.join(CALLS)}, each "
+            "also with a batch size, as mlp:512"
+        )
+    if not size:
+        return kind, recipe(kind).batch_size
+    if not size.isdecimal():
+        raise InputError(f"workload {name!r}: {size!r} is no batch size")
+    return kind, recipe(kind, batch_size=int(size)).batch_size
+
+
+def measure(
+    plan: Plan,
+    out: Path,
+    say: Callable[[str], None],
+    start: Callable[[Job], Worker] | None = None,
+) -> int:
+    """Measures and writes after every round; returns the exit status.
+
+    Args:
+        plan: what.
+        out: the JSON file.
+        say: told of the progress.
+        start: starts the worker of a job; a process if not given.
+
+    Returns:
+        0, or 1 if a worker ended or hung: the file has all before it.
+    """
+    results: dict[str, Any] = {
+        "schema": SCHEMA,
+        "version": VERSION,
+        "machine": describe_machine(),
+        "plan": asdict(plan),
+        "complete": False,
+        "failed": None,
+        "workloads": {
+            name: {
+                "recipe": workload(name)[0],
+                "batch_size": workload(name)[1],
+                "refused": {},
+                "sets": [],
+            }
+            for name in plan.workloads
+        },
+    }
+    begun, longest = time.monotonic(), 0.0
+    with tempfile.TemporaryDirectory() as cache:
+        start = start or _starter(plan.device, cache)
+        try:
+            for number in range(plan.sets):
+                for name in plan.workloads:
+                    spent = time.monotonic() - begun
+                    over = plan.minutes and spent + longest > 60 * plan.minutes
+                    if over:
+                        say(f"stopped before set {number + 1} of {name}: time")
+                        return 0
+                    say(f"set {number + 1} of {plan.sets}, {name}")
+                    _measure_set(plan, results, name, number, out, say, start)
+                    lasted = time.monotonic() - begun - spent
+                    longest = max(longest, lasted)
+            results["complete"] = True
+        except WorkerError as error:
+            results["failed"] = str(error)
+            say(f"error: {error}; results so far are in {out}")
+            return 1
+        finally:
+            _write(out, results)
+    return 0
+
+
+def _starter(device: str, cache: str) -> Callable[[Job], Worker]:
+    environment = {"TORCHINDUCTOR_CACHE_DIR": cache}  # cold in the first set
+    if device == "cpu":
+        environment |= {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
+    environment["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
+    command = [sys.executable, "-m", "benchmarks.worker"]
+    return lambda job: Worker(
+        job.variant, [*command, json.dumps(asdict(job))], **environment
+    )
+
+
+def _measure_set(plan, results, name, number, out, say, start) -> None:
+    kind, size = workload(name)
+    found = results["workloads"][name]
+    one: dict[str, Any] = {"busy": [], "order": [], "variants": {}}
+    found["sets"].append(one)
+    workers: dict[str, Worker] = {}
+    try:
+        for variant in plan.variants:
+            if variant in found["refused"]:
+                continue
+            worker = start(
+                Job(
+                    variant,
+                    kind,
+                    size,
+                    CALLS[kind],
+                    plan.device,
+                    plan.matmul,
+                    plan.block_seconds,
+                    GEMM[plan.device],
+                    check=number == 0,
+                )
+            )
+            workers[variant] = worker
+            ready = worker.answer(plan.patience)
+            if reason := ready.pop("refused", None):
+                say(f"  {variant} is refused: {reason}")
+                found["refused"][variant] = reason
+                workers.pop(variant).stop()
+                continue
+            one["variants"][variant] = {**ready, "seconds": []}
+            say(f"  {variant} is ready")
+        rng = random.Random(number)
+        for _ in range(plan.rounds):
+            one["busy"].append(_busy())
+            one["order"].append(rng.sample(list(workers), len(workers)))
+            for variant in one["order"][-1]:
+                workers[variant].ask()
+                answer = workers[variant].answer(plan.patience)
+                one["variants"][variant]["seconds"].append(answer["seconds"])
+                if answer["compiled"]:
+                    reason = "it compiled in a timed block"
+                    found["refused"][variant] = reason
+            _write(out, results)
+    finally:
+        for worker in workers.values():
+            worker.stop()
+
+
+def _busy() -> float | None:
+    """The share of the processors that others keep busy, while we wait."""
+    before = _jiffies()
+    time.sleep(0.2)
+    after = _jiffies()
+    if before is None or after is None:
+        return None
+    idle, total = (b - a for a, b in zip(before, after, strict=True))
+    return round(1 - idle / max(total, 1), 3)
+
+
+def _jiffies() -> tuple[int, int] | None:
+    path = Path("/proc/stat")
+    if not path.exists():
+        return None
+    numbers = list(map(int, path.read_text().split("\n", 1)[0].split()[1:9]))
+    return numbers[3] + numbers[4], sum(numbers)
+
+
+def _write(out: Path, results: dict[str, Any]) -> None:
+    beside = out.with_name(out.name + ".partial")
+    beside.write_text(json.dumps(results, indent=1) + "\n")
+    os.replace(beside, out)

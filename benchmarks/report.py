@@ -1,0 +1,269 @@
+"""The report of a ladder: Markdown, and one page that needs no network."""
+
+import html
+from collections.abc import Callable, Mapping
+from io import StringIO
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from benchmarks.readme import machine_line, table
+from benchmarks.results import BUSY, Row, Table, paces, tabulate, whole_sets
+
+_COLORS = {"jax": "#2f8f4e", "torch": "#d97706"}
+_TEXT = "#010203"  # becomes currentColor: black on light, white on dark
+_HEADER = [
+    "variant",
+    "ms an iteration (95 %)",
+    "images/s",
+    "GEMM peak",
+    "memory",
+    "first call",
+    "overtakes after",
+    "against PyTorch's best (95 %)",
+    "verdict",
+]
+
+
+def write(folder: Path, results: Mapping[str, Any]) -> None:
+    """Writes REPORT.md and report.html."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tables = {
+        name: tabulate(workload)
+        for name, workload in results["workloads"].items()
+        if whole_sets(workload)
+    }
+    parts: list[tuple[str, str, list[list[str]], list[str], list[str]]] = []
+    for name, of in tables.items():
+        workload = results["workloads"][name]
+        plots = [_ladder(of), _blocks(workload), _break_even(of)]
+        notes = _notes(workload, of)
+        rows = [_cells(row) for row in of.rows]
+        parts.append((_title(name, workload), name, rows, notes, plots))
+    over = _over_batches(results["workloads"], tables)
+    head = _head(results)
+    lines = ["# The ladder", "", *(f"{line}\n" for line in head)]
+    page = ["<h1>The ladder</h1>", *(f"<p>{_safe(line)}</p>" for line in head)]
+    for title, _, rows, notes, plots in parts:
+        lines += [f"## {title}", "", table(_HEADER, rows), ""]
+        lines += [f"- {note}" for note in notes] + [""]
+        page += [f"<h2>{_safe(title)}</h2>", _html_table(_HEADER, rows)]
+        page.append("<ul>" + "".join(f"<li>{_safe(n)}" for n in notes))
+        page += ["</ul>", *plots]
+    if over:
+        page += ["<h2>images/s over batch size</h2>", over]
+    (folder / "REPORT.md").write_text("\n".join(lines))
+    (folder / "report.html").write_text(_PAGE + "\n".join(page) + "\n")
+
+
+def _title(name: str, workload: Mapping[str, Any]) -> str:
+    recipe = name.partition(":")[0]
+    return f"{recipe}, batch {workload['batch_size']}"
+
+
+def _head(results: Mapping[str, Any]) -> list[str]:
+    plan = results["plan"]
+    lines = [
+        machine_line(results["machine"]),
+        f"Device {plan['device']}, products {plan['matmul']}. A fresh process "
+        f"for each variant, {plan['sets']} sets of {plan['rounds']} rounds; "
+        "every round asks all for a block in a new random order.",
+    ]
+    if results["failed"]:
+        lines.append(f"Incomplete: {results['failed']}.")
+    elif not results["complete"]:
+        lines.append("Incomplete: stopped before its last set.")
+    return lines
+
+
+def _cells(row: Row) -> list[str]:
+    pace, claim = row.milliseconds, row.claim
+    after = "at once" if not row.break_even else f"{row.break_even:,.0f}"
+    against = verdict = ""
+    if claim:
+        ratio = claim.ratio
+        against = f"{ratio.median:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
+        verdict = claim.verdict
+    return [
+        row.variant + ("" if row.settled else " (unsettled)"),
+        f"{pace.median:.3f} ({pace.low:.3f} to {pace.high:.3f})",
+        f"{row.images:,.0f}",
+        f"{row.gemm_share:.0%}",
+        f"{row.peak_bytes / 2**20:,.0f} MiB",
+        f"{row.first:.1f} s",
+        "never" if row.break_even == inf else after,
+        against,
+        verdict,
+    ]
+
+
+def _notes(workload: Mapping[str, Any], of: Table) -> list[str]:
+    notes = [
+        f"{name} has no number: {reason}."
+        for name, reason in workload["refused"].items()
+    ]
+    if of.floor is None:
+        notes.append("No variant was entered twice: every verdict is a tie.")
+    else:
+        notes.append(
+            f"Noise floor (A/A): a ratio within {of.floor:.3f} is a tie."
+        )
+    if of.busy > BUSY:
+        notes.append(f"The machine was busy: others had {of.busy:.0%} of it.")
+    forms = {row.variant.split(" ")[1] for row in of.rows}
+    if "device" in forms:
+        notes.append("device draws its batches too; the others find them.")
+    if "tutorial" in forms:
+        notes.append("tutorial is context, not a measure of its framework.")
+    return notes
+
+
+def _safe(text: str) -> str:
+    return html.escape(text)
+
+
+def _html_table(header: list[str], rows: list[list[str]]) -> str:
+    lines = []
+    for cell, line in [("th", header), *(("td", row) for row in rows)]:
+        cells = (f"<{cell}>{_safe(text)}</{cell}>" for text in line)
+        lines.append(f"<tr>{''.join(cells)}</tr>")
+    return f"<table>{''.join(lines)}</table>"
+
+
+def _plot(draw: Callable[[Axes], None], title: str, height: float) -> str:
+    """An inline SVG in the page's own text colour."""
+    style = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": title,
+        "font.size": 12,
+        **dict.fromkeys(
+            (
+                "text.color",
+                "axes.edgecolor",
+                "axes.labelcolor",
+                "xtick.color",
+                "ytick.color",
+                "legend.labelcolor",
+            ),
+            _TEXT,
+        ),
+        "axes.facecolor": "none",
+        "legend.framealpha": 0,
+    }
+    with matplotlib.rc_context(style):
+        figure = Figure(figsize=(5.6, height), layout="constrained")
+        axis = figure.subplots()
+        draw(axis)
+        axis.set_title(title, fontsize=12)
+        axis.grid(alpha=0.25)
+        file = StringIO()
+        figure.savefig(file, format="svg", transparent=True)
+    svg = file.getvalue()
+    svg = svg[svg.index("<svg") :].replace(_TEXT, "currentColor")
+    return f'<figure role="img" aria-label="{_safe(title)}">{svg}</figure>'
+
+
+def _color(variant: str) -> str:
+    return _COLORS[variant.partition(" ")[0]]
+
+
+def _ladder(of: Table) -> str:
+    def draw(axis: Axes) -> None:
+        rows = of.rows[::-1]
+        for i, row in enumerate(rows):
+            middle, low, high = row.milliseconds
+            axis.errorbar(
+                middle,
+                i,
+                xerr=[[middle - low], [high - middle]],
+                fmt="o",
+                capsize=3,
+                color=_color(row.variant),
+            )
+        axis.set_yticks(range(len(rows)), [row.variant for row in rows])
+        axis.set_xlim(left=0)
+        axis.set_xlabel("ms for an iteration of one game")
+
+    return _plot(draw, "medians and 95 % intervals", 1.4 + 0.3 * len(of.rows))
+
+
+def _blocks(workload: Mapping[str, Any]) -> str:
+    def draw(axis: Axes) -> None:
+        for name, sets in paces(workload).items():
+            times = 1000 * np.concatenate([np.asarray(s) for s in sets])
+            axis.plot(times, ".-", color=_color(name), lw=0.5, ms=3)
+            axis.annotate(name, (len(times) - 1, times[-1]), fontsize=8)
+        axis.set_yscale("log")
+        axis.set_xlabel("round, all sets")
+        axis.set_ylabel("ms an iteration")
+
+    return _plot(draw, "every block", 3.6)
+
+
+def _break_even(of: Table) -> str:
+    def draw(axis: Axes) -> None:
+        iterations = np.logspace(1, 6, 100)
+        for row in of.rows:
+            total = row.first + iterations * row.milliseconds.median / 1000
+            axis.loglog(iterations, total, color=_color(row.variant), lw=1)
+            axis.annotate(row.variant, (iterations[-1], total[-1]), fontsize=8)
+        axis.set_xlabel("iterations")
+        axis.set_ylabel("seconds, compilation too")
+
+    return _plot(draw, "cumulative time", 3.6)
+
+
+def _over_batches(
+    workloads: Mapping[str, Any], tables: Mapping[str, Table]
+) -> str:
+    lines: dict[str, list[tuple[int, float]]] = {}
+    for name, of in tables.items():
+        batch = workloads[name]["batch_size"]
+        for twin, variant in of.best.items():
+            images = next(r.images for r in of.rows if r.variant == variant)
+            key = f"{twin}'s best, {workloads[name]['recipe']}"
+            lines.setdefault(key, []).append((batch, images))
+
+    def draw(axis: Axes) -> None:
+        styles = dict.fromkeys(key.partition(", ")[2] for key in lines)
+        for style, recipe in zip("-:", styles, strict=False):
+            styles[recipe] = style
+        for key, points in lines.items():
+            x, y = zip(*sorted(points), strict=True)
+            axis.loglog(
+                x,
+                y,
+                "o",
+                color=_COLORS[key.partition("'")[0]],
+                linestyle=styles[key.partition(", ")[2]] or "--",
+                label=key,
+            )
+        axis.set_xlabel("batch size")
+        axis.set_ylabel("images/s")
+        axis.legend(fontsize=8)
+
+    if not any(len(points) > 1 for points in lines.values()):
+        return ""
+    return _plot(draw, "images/s over batch size", 3.6)
+
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>The ladder</title>
+<style>
+:root { color-scheme: light dark }
+body { font: 16px/1.5 system-ui; max-width: 68rem; margin: auto; padding: 1rem }
+table { border-collapse: collapse; display: block; overflow-x: auto }
+th, td { border: 1px solid #8888; padding: .2rem .5rem; text-align: left }
+td { white-space: nowrap }
+figure { margin: 1rem 0 }
+svg { width: 100%; max-width: 40rem; height: auto }
+</style>
+"""

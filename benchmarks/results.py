@@ -1,0 +1,226 @@
+"""Files of the ladder: reading, and what they say of each variant."""
+
+import json
+from collections.abc import Mapping
+from math import inf
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from benchmarks.statistics import (
+    Claim,
+    Estimate,
+    Sets,
+    estimate,
+    judge,
+    noise_floor,
+)
+from experiment.config import InputError
+
+SCHEMA, VERSION = "gan-ladder", 1
+BUSY = 0.15  # share of the processors that others may take
+# Single games on prepared batches: what the twins are compared by.
+SAME_WORK = (
+    "scan",
+    "step",
+    "eager",
+    "compile",
+    "reduce-overhead",
+    "graph",
+    "graph-10",
+)
+_PLAN = {"device": str, "rounds": int, "sets": int, "matmul": str}
+_VARIANT = {
+    "seconds": list,
+    "warmup_seconds": list,
+    "first_seconds": float,
+    "iterations": int,
+    "games": int,
+    "flops": int,
+    "gemm_flops": float,
+    "peak_bytes": int,
+    "settled": bool,
+}
+
+
+def load(path: Path) -> dict[str, Any]:
+    """The results in a file, verified.
+
+    Raises:
+        InputError: the file is no JSON or cut short, of another schema or
+            version, or lacks a value; the message names it.
+    """
+    try:
+        results = json.loads(path.read_text())
+    except ValueError as error:
+        raise InputError(
+            f"{path} is damaged or cut short ({error}): measure again"
+        ) from error
+    found = results.get("schema") if isinstance(results, dict) else None
+    if found != SCHEMA or results.get("version") != VERSION:
+        raise InputError(
+            f"{path} is {found!r} version "
+            f"{results.get('version') if found else None}, not {SCHEMA!r} "
+            f"version {VERSION}: measure again with python -m benchmarks ladder"
+        )
+    try:
+        _verify(results)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise InputError(
+            f"{path} lacks or spoils {error}: measure again"
+        ) from error
+    return results
+
+
+def _verify(results: Mapping[str, Any]) -> None:
+    _fields("plan", results["plan"], _PLAN)
+    for key in ("cpu", "cores", "versions"):
+        results["machine"][key]
+    for name, of in results["workloads"].items():
+        _fields(name, of, {"batch_size": int, "refused": dict, "sets": list})
+        for one in of["sets"]:
+            _fields(name, one, {"busy": list, "order": list, "variants": dict})
+            for variant, values in one["variants"].items():
+                where = f"{name}, {variant}"
+                _fields(where, values, _VARIANT)
+                times = values["seconds"] + values["warmup_seconds"]
+                if not all(0 < seconds < inf for seconds in times):
+                    raise ValueError(f"the seconds of {where}")
+
+
+def _fields(where: str, values: Any, types: Mapping[str, type]) -> None:
+    for key, kind in types.items():
+        value = values.get(key)
+        if not isinstance(value, (int, float) if kind is float else kind):
+            raise ValueError(f"{key} of {where}")
+
+
+class Row(NamedTuple):
+    """What is said of one variant of a workload.
+
+    Attributes:
+        milliseconds: of one iteration of one game.
+        images: real images that D consumed in a second, in all games.
+        gemm_share: of the products' rate in the framework's measured peak.
+        first: seconds of the first call of all, less its steady time.
+        break_even: iterations after which it has overtaken the variant that
+            starts fastest; 0 for that one, infinite if never.
+        claim: against PyTorch's best; None for that one and for A/A.
+    """
+
+    variant: str
+    milliseconds: Estimate
+    images: float
+    gemm_share: float
+    peak_bytes: int
+    first: float
+    break_even: float
+    settled: bool
+    claim: Claim | None
+
+
+class Table(NamedTuple):
+    """A workload: its rows by speed, who is best, the A/A floor's ratio."""
+
+    rows: list[Row]
+    best: dict[str, str]
+    floor: float | None
+    busy: float
+
+
+def whole_sets(workload: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The sets whose every variant has as many blocks as any has."""
+    counts = [
+        min((len(v["seconds"]) for v in one["variants"].values()), default=0)
+        for one in workload["sets"]
+    ]
+    most = max(counts, default=0)
+    return [
+        one
+        for one, count in zip(workload["sets"], counts, strict=True)
+        if count == most > 0
+    ]
+
+
+def paces(workload: Mapping[str, Any]) -> dict[str, Sets]:
+    """Seconds of an iteration of one game, by variant: sets of blocks."""
+    found: dict[str, list[list[float]]] = {}
+    for one in whole_sets(workload):
+        for name, v in one["variants"].items():
+            if name not in workload["refused"]:
+                work = v["iterations"] * v["games"]
+                found.setdefault(name, []).append(
+                    [seconds / work for seconds in v["seconds"]]
+                )
+    return found
+
+
+def tabulate(workload: Mapping[str, Any]) -> Table:
+    """The table of a workload."""
+    of = paces(workload)
+    medians = {name: float(np.median(sets)) for name, sets in of.items()}
+    best = {}
+    for twin in ("jax", "torch"):
+        rivals = [
+            name
+            for name in of
+            if name.partition(" ")[0] == twin
+            and name.partition(" ")[2] in SAME_WORK
+        ]
+        if rivals:
+            best[twin] = min(rivals, key=medians.__getitem__)
+    twice = [
+        (of[name.removesuffix(" again")], sets)
+        for name, sets in of.items()
+        if name.endswith(" again") and name.removesuffix(" again") in of
+    ]
+    floor = noise_floor(twice) if twice else None
+    rival = best.get("torch")
+    claims = {}
+    if rival is not None:
+        pairs = {
+            name: (sets, of[rival])
+            for name, sets in of.items()
+            if name != rival and not name.endswith(" again")
+        }
+        claims = judge(pairs, inf if floor is None else floor)
+    sets = whole_sets(workload)
+    first = {name: _first_seconds(sets[0]["variants"][name]) for name in of}
+    quickest = min(of, key=lambda name: first[name], default=None)
+    rows = [
+        _row(workload, name, of[name], first, medians, quickest, claims)
+        for name in sorted(of, key=medians.__getitem__)
+    ]
+    busy = [b for one in sets for b in one["busy"] if b is not None]
+    return Table(
+        rows,
+        best,
+        None if floor is None else float(np.exp(floor)),
+        float(np.median(busy)) if busy else 0.0,
+    )
+
+
+def _first_seconds(values: Mapping[str, Any]) -> float:
+    return max(0.0, values["first_seconds"] - values["warmup_seconds"][-1])
+
+
+def _row(workload, name, sets, first, medians, quickest, claims) -> Row:
+    values = whole_sets(workload)[0]["variants"][name]
+    pace = medians[name]
+    gain = medians[quickest] - pace
+    late = first[name] - first[quickest]
+    break_even = 0.0 if late <= 0 else late / gain if gain > 0 else inf
+    peaks = [v["variants"][name]["gemm_flops"] for v in whole_sets(workload)]
+    estimated = estimate(sets)
+    return Row(
+        name,
+        Estimate(*(1000 * seconds for seconds in estimated)),
+        workload["batch_size"] / pace,
+        values["flops"] / pace / float(np.median(peaks)),
+        values["peak_bytes"],
+        first[name],
+        break_even,
+        values["settled"],
+        claims.get(name),
+    )
