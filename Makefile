@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-steps test-rest parity bench clean
+.PHONY: demo test test-steps test-rest parity bench bench-full clean
 .DELETE_ON_ERROR:
 
 .venv/installed: pyproject.toml
@@ -34,8 +34,19 @@ test-rest: .venv/installed
 parity: .venv/installed
 	$(BIN)/python -m parity_tests report
 
+# A quarter of an hour on two cores; bench-full takes hours.
 bench: .venv/installed
-	$(BIN)/python -m benchmarks speed --out benchmarks/speed.json
+	mkdir -p runs
+	$(BIN)/python -m benchmarks ladder --rounds 8 --sets 2 --budget 13 \
+	  --variants headline "jax step" "jax device" "torch device" \
+	  --out runs/bench.json
+	$(BIN)/python -m benchmarks report runs/bench.json --out runs/bench
+
+bench-full: .venv/installed
+	mkdir -p runs
+	$(BIN)/python -m benchmarks ladder --out runs/bench-full.json
+	$(BIN)/python -m benchmarks report runs/bench-full.json \
+	  --out runs/bench-full
 
 clean:
 	rm -rf .venv

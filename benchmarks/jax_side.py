@@ -40,7 +40,7 @@ def set_matmul(name: str) -> None:
 def settings() -> dict[str, Any]:
     """What decides the speed, as it is set."""
     return {
-        "matmul_precision": jax.config.jax_default_matmul_precision,
+        "matmul_precision": jax.config.read("jax_default_matmul_precision"),
         "x64": jax.config.read("jax_enable_x64"),
         "backend": jax.default_backend(),
         "device": jax.devices()[0].device_kind,

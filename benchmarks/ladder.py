@@ -27,6 +27,7 @@ from experiment.recipes import recipe
 
 # Iterations in one call of a variant, by recipe; several calls make a block.
 CALLS = {"lecture": 100, "mlp": 20, "dcgan": 10}
+LARGEST_BATCH = 5000  # mnist5k has no more
 HEADLINE = {
     "cpu": ("jax scan", "torch eager"),
     "gpu": ("jax scan", "torch graph-10"),
@@ -155,9 +156,12 @@ def workload(name: str) -> tuple[str, int]:
         )
     if not size:
         return kind, recipe(kind).batch_size
-    if not size.isdecimal():
-        raise InputError(f"workload {name!r}: {size!r} is no batch size")
-    return kind, recipe(kind, batch_size=int(size)).batch_size
+    if not size.isdecimal() or not 1 <= int(size) <= LARGEST_BATCH:
+        raise InputError(
+            f"workload {name!r}: a batch size is a whole number from 1 to "
+            f"{LARGEST_BATCH:,}"
+        )
+    return kind, int(size)
 
 
 def measure(

@@ -137,7 +137,7 @@ def _html_table(header: list[str], rows: list[list[str]]) -> str:
 
 def _plot(draw: Callable[[Axes], None], title: str, height: float) -> str:
     """An inline SVG in the page's own text colour."""
-    style = {
+    style: Any = {
         "svg.fonttype": "none",
         "svg.hashsalt": title,
         "font.size": 12,

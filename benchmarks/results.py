@@ -130,11 +130,8 @@ class Table(NamedTuple):
 
 
 def whole_sets(workload: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The sets whose every variant has as many blocks as any has."""
-    counts = [
-        min((len(v["seconds"]) for v in one["variants"].values()), default=0)
-        for one in workload["sets"]
-    ]
+    """The sets with the most whole rounds; a run that ended has a shorter."""
+    counts = [_rounds(one) for one in workload["sets"]]
     most = max(counts, default=0)
     return [
         one
@@ -143,7 +140,13 @@ def whole_sets(workload: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     ]
 
 
-def paces(workload: Mapping[str, Any]) -> dict[str, Sets]:
+def _rounds(one: Mapping[str, Any]) -> int:
+    """The rounds of a set in which every variant has a block."""
+    blocks = (len(v["seconds"]) for v in one["variants"].values())
+    return min(blocks, default=0)
+
+
+def paces(workload: Mapping[str, Any]) -> Mapping[str, Sets]:
     """Seconds of an iteration of one game, by variant: sets of blocks."""
     found: dict[str, list[list[float]]] = {}
     for one in whole_sets(workload):
@@ -151,7 +154,7 @@ def paces(workload: Mapping[str, Any]) -> dict[str, Sets]:
             if name not in workload["refused"]:
                 work = v["iterations"] * v["games"]
                 found.setdefault(name, []).append(
-                    [seconds / work for seconds in v["seconds"]]
+                    [s / work for s in v["seconds"][: _rounds(one)]]
                 )
     return found
 
@@ -159,7 +162,9 @@ def paces(workload: Mapping[str, Any]) -> dict[str, Sets]:
 def tabulate(workload: Mapping[str, Any]) -> Table:
     """The table of a workload."""
     of = paces(workload)
-    medians = {name: float(np.median(sets)) for name, sets in of.items()}
+    medians = {
+        name: float(np.median(np.array(sets))) for name, sets in of.items()
+    }
     best = {}
     for twin in ("jax", "torch"):
         rivals = [

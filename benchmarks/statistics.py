@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 RESAMPLES = 4000
 CONFIDENCE = 0.95
-Sets = Sequence[Sequence[float]]  # a list of blocks for each process set
+# The blocks of each process set.
+Sets = Sequence[Sequence[float] | NDArray[np.float64]]
 
 
 class Estimate(NamedTuple):
@@ -66,7 +67,7 @@ def estimate(sets: Sets) -> Estimate:
 def _interval(sets: Sets, medians: NDArray[np.float64]) -> Estimate:
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(medians, (tail, 1 - tail))
-    return Estimate(float(np.median(sets)), float(low), float(high))
+    return Estimate(float(np.median(np.array(sets))), float(low), float(high))
 
 
 def log_ratios(ours: Sets, theirs: Sets) -> list[NDArray[np.float64]]:

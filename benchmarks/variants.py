@@ -183,7 +183,8 @@ def _seeds(
         }
 
     def plain(count: int) -> tuple[Arrays, NDArray]:
-        arrays, rows = {}, []
+        arrays: Arrays = {}
+        rows = []
         for i, (config, stream) in enumerate(
             zip(configs, streams, strict=True)
         ):

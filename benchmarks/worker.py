@@ -90,7 +90,8 @@ def main(job: Job) -> None:
 
     first = block()
     repeats = max(1, int(np.ceil(job.block_seconds / block())))
-    medians, settled = [], False
+    medians: list[float] = []
+    settled = False
     while not settled and len(medians) < MOST_MEDIANS:
         blocks = [block() for _ in range(3)]
         medians.append(statistics.median(blocks) / repeats)

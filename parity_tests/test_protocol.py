@@ -1,9 +1,25 @@
 """The protocol of the benchmark: what it finds, and what it refuses."""
 
+import sys
+from dataclasses import replace
+
+import jax
 import numpy as np
 import pytest
+import torch
 
+import jax_gan
+from benchmarks import gates, report
+from benchmarks.__main__ import main
+from benchmarks.flops import flops
+from benchmarks.ladder import Plan, Worker, measure
+from benchmarks.results import load, tabulate
 from benchmarks.statistics import estimate, holm, judge, log_ratios, noise_floor
+from benchmarks.variants import build, side_of
+from experiment.data import load as load_data
+from experiment.recipes import RECIPES, recipe
+from experiment.stream import Stream
+from parity_tests.small import small_config, small_data
 
 SETS, ROUNDS = 3, 30
 
@@ -56,3 +72,258 @@ def test_a_block_that_is_not_a_number():
         estimate([[1.0, float("nan")]])
     with pytest.raises(ValueError, match="needs blocks"):
         estimate([])
+
+
+CONFIG = small_config(
+    generator_hidden=(16,), discriminator_hidden=(12,), precision="float32"
+)
+# compile is proven in test_fast_paths, where it may take its minutes.
+VARIANTS = [
+    f"{twin} {form}"
+    for twin, forms in {
+        "jax": ("scan", "step", "device", "seeds-2", "tutorial"),
+        "torch": ("eager", "device", "seeds-2", "tutorial"),
+    }.items()
+    for form in forms
+]
+
+
+def _built(name):
+    side = side_of(name)
+    device = side.twin.select_device("cpu", CONFIG)
+    data = small_data().astype(np.float32)
+    return side, build(name, CONFIG, data, device, gates.STEPS)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_variant_passes_the_gates(name):
+    side, variant = _built(name)
+    assert gates.parity(variant, 1e-3) is None
+    if not name.endswith("tutorial"):
+        assert gates.no_reads(side, variant) is None
+
+    def block():
+        variant.run(variant.create(), gates.STEPS)
+
+    block()
+    assert gates.compiles_once(side, block) is None
+
+
+@pytest.mark.parametrize("name", ["jax scan", "torch eager"])
+def test_a_wrong_gradient_is_refused(name, monkeypatch):
+    _, variant = _built(name)
+    expected = variant.plain(1), variant.plain(gates.STEPS)
+    twin = sys.modules[side_of(name).twin.__name__ + ".train"]
+    right = twin.discriminator_loss
+    monkeypatch.setattr(
+        twin, "discriminator_loss", lambda *logits: 1.01 * right(*logits)
+    )
+    jax.clear_caches()  # the right step is compiled already
+    variant = replace(
+        variant, plain=dict(zip((1, 10), expected, strict=True)).__getitem__
+    )
+    found = gates.parity(variant, 1e-3)
+    jax.clear_caches()
+    assert "discriminator/optimizer/m" in found
+    assert "differs from the plain step by 1.0e-02" in found
+
+
+@pytest.mark.parametrize("name", ["jax tutorial", "torch tutorial"])
+def test_a_read_in_every_step_is_refused(name):
+    found = gates.no_reads(*_built(name))
+    assert "it waits for the device" in found
+
+
+def test_a_recompilation_is_refused():
+    side, variant = _built("jax scan")
+    lengths = iter(range(1, 5))
+
+    def block():
+        variant.run(variant.create(), next(lengths))
+
+    block()
+    assert "programs in a warm block" in gates.compiles_once(side, block)
+
+
+def test_same_noise_and_no_change_are_refused():
+    _, variant = _built("torch eager")
+
+    def same(game, count):
+        parts = [variant.run(game, 1)[1] for _ in range(count)]
+        part = type(parts[0])(*(torch.cat([v] * count) for v in parts[0]))
+        return game, part
+
+    found = gates.parity(replace(variant, run=same), 1e-3)
+    assert "the noise is the same" in found
+    still = replace(variant, run=lambda game, count: (game, None))
+    assert "did not change" in gates.parity(still, 1e-3)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_work_by_formula(name):
+    config = recipe(name, k=2, batch_size=4)
+    data = load_data(config)
+    for twin in ("jax", "torch"):
+        side = side_of(f"{twin} device")
+        side.twin.select_device("cpu", config)
+        game = side.twin.create(config, data)
+        batch = side.twin.place(Stream(config, data).batch(0))
+        counted = side.count_flops(game, batch)
+        assert gates.work(counted, flops(config, data.shape[1:])) is None
+    assert "by formula" in gates.work(1, 2)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_forms_of_jax_lower_for_cuda(name):
+    """On a machine without a GPU: every operation has a form there."""
+    config = recipe(name, batch_size=4)
+    jax_gan.select_device("cpu", config)
+    data = load_data(config)
+    game = jax_gan.create(config, data)
+    batches = jax_gan.place(Stream(config, data).batches(0, 2))
+    stack_of_both = jax.tree.map(lambda a: jax.numpy.stack([a, a]), batches)
+    calls = (
+        (jax_gan.train, game, batches),
+        (jax_gan.train_step, game, jax.tree.map(lambda a: a[0], batches)),
+        (jax_gan.train_seeds, jax_gan.stack_games([game] * 2), stack_of_both),
+    )
+    for function, *arguments in calls:
+        lowered = function.trace(*arguments).lower(lowering_platforms=("cuda",))
+        assert "stablehlo" in lowered.as_text()
+
+
+ANSWER = {
+    "first_seconds": 1.0, "warmup_seconds": [0.1] * 3, "settled": True,
+    "iterations": 10, "games": 1, "peak_bytes": 2**20, "settings": {},
+    "flops": 1000, "gemm_flops": 1e9,
+}  # fmt: skip
+SERVE = """
+import json, sys
+print(json.dumps({answer}), flush=True)
+for i, _ in enumerate(sys.stdin):
+    if i == {last}:
+        {end}
+    print(json.dumps(dict(seconds=.1 + .001 * i, compiled={compiled})),
+          flush=True)
+"""
+NAMES = ("jax scan", "torch eager", "jax scan again", "torch eager again")
+
+
+def _ladder(out, last=99, end="pass", compiled="0", **answer):
+    """A ladder whose workers are stand-ins; torch eager is the odd one."""
+
+    def start(job):
+        odd = job.variant == "torch eager"
+        script = SERVE.format(
+            answer=ANSWER | (answer if odd else {}),
+            last=last if odd else 99, end=end,
+            compiled=compiled if odd else "0",
+        )  # fmt: skip
+        return Worker(job.variant, [sys.executable, "-c", script])
+
+    plan = Plan("cpu", "strict", ("mlp",), NAMES, 3, 2, 0.1, None, patience=5)
+    return measure(plan, out, lambda line: None, start)
+
+
+def test_ladder_and_its_report(tmp_path):
+    out = tmp_path / "ladder.json"
+    assert _ladder(out) == 0
+    results = load(out)
+    assert results["complete"]
+    workload = results["workloads"]["mlp"]
+    assert [len(one["order"]) for one in workload["sets"]] == [3, 3]
+    found = tabulate(workload)
+    assert {row.variant for row in found.rows} == set(NAMES)
+    report.write(tmp_path / "report", results)
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert page.count("<svg") == 3
+    assert "currentColor" in page
+    assert "src=" not in page  # nothing to fetch
+    assert "| jax scan |" in (tmp_path / "report" / "REPORT.md").read_text()
+
+
+def test_a_true_worker(tmp_path):
+    out = tmp_path / "ladder.json"
+    names = ("torch eager", "torch graph")
+    plan = Plan("cpu", "strict", ("lecture",), names, 1, 1, 0.01, None)
+    assert measure(plan, out, lambda line: None) == 0
+    workload = load(out)["workloads"]["lecture"]
+    assert "for GPUs" in workload["refused"]["torch graph"]
+    assert [row.variant for row in tabulate(workload).rows] == ["torch eager"]
+
+
+@pytest.mark.parametrize(
+    ("end", "message"),
+    [("sys.exit(3)", "ended"), ("import time; time.sleep(60)", "hung")],
+)
+def test_a_worker_that_dies_or_hangs(end, message, tmp_path):
+    out = tmp_path / "ladder.json"
+    assert _ladder(out, last=2, end=end) == 1
+    results = load(out)
+    assert message in results["failed"]
+    (one,) = results["workloads"]["mlp"]["sets"]
+    assert len(one["variants"]["torch eager"]["seconds"]) == 2
+    report.write(tmp_path / "report", results)
+
+
+@pytest.mark.parametrize("odd", [{"compiled": "1"}, {"refused": "it is wrong"}])
+def test_a_refused_variant_gets_no_number(odd, tmp_path):
+    out = tmp_path / "ladder.json"
+    assert _ladder(out, **odd) == 0
+    workload = load(out)["workloads"]["mlp"]
+    rows = tabulate(workload).rows
+    assert "torch eager" not in {row.variant for row in rows}
+    report.write(tmp_path / "report", load(out))
+    text = (tmp_path / "report" / "REPORT.md").read_text()
+    reason = workload["refused"]["torch eager"]
+    assert f"torch eager has no number: {reason}" in text
+
+
+DAMAGE = {
+    "cut short": (lambda text: text[: len(text) // 2], "cut short"),
+    "other schema": (lambda text: text.replace("gan-ladder", "x"), "'x'"),
+    "version": (lambda text: text.replace('"version": 1', '"version": 9'), "9"),
+    "no times": (lambda text: text.replace('"seconds"', '"s"'), "seconds of"),
+    "nan": (lambda text: text.replace("0.101,", "NaN,"), "the seconds of"),
+    "not a dict": (lambda text: "[]", "measure again"),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGE)
+def test_a_damaged_file(case, tmp_path, capsys):
+    out = tmp_path / "ladder.json"
+    _ladder(out)
+    damage, part = DAMAGE[case]
+    out.write_text(damage(out.read_text()))
+    assert main(["report", str(out), "--out", str(tmp_path / "r")]) == 2
+    error = capsys.readouterr().err
+    assert part in error
+    assert error.count("\n") == 1
+
+
+BAD = {
+    "workload": ["--workloads", "vgg"],
+    "no batch": ["--workloads", "mlp:0"],
+    "batch": ["--workloads", "mlp:5001"],
+    "half": ["--workloads", "mlp:1.5"],
+    "variant": ["--variants", "jax warp"],
+    "rounds": ["--rounds", "0"],
+    "budget": ["--budget", "-1"],
+    "block": ["--block", "nan"],
+    "matmul": ["--matmul", "tf32"],
+    "device": ["--device", "tpu"],
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_option_of_the_ladder(case, tmp_path, capsys):
+    out = ["--out", str(tmp_path / "ladder.json")]
+    try:
+        status = main(["ladder", *out, *BAD[case]])
+    except SystemExit as ended:
+        status = ended.code
+    assert status == 2
+    error = capsys.readouterr().err
+    assert BAD[case][1] in error
+    assert error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
