@@ -178,6 +178,9 @@ def measure(
         say: told of the progress.
         start: starts the worker of a job; a process if not given.
 
+    Raises:
+        InputError: the device is not there.
+
     Returns:
         0, or 1 if a worker ended or hung: the file has all before it.
     """
@@ -259,6 +262,8 @@ def _measure_set(plan, results, name, number, out, say, start) -> None:
             )
             workers[variant] = worker
             ready = worker.answer(plan.patience)
+            if reason := ready.get("unusable"):
+                raise InputError(reason)
             if reason := ready.pop("refused", None):
                 say(f"  {variant} is refused: {reason}")
                 found["refused"][variant] = reason

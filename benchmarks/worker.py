@@ -63,9 +63,13 @@ def main(job: Job) -> None:
         print(json.dumps(values), file=answers, flush=True)
 
     config = recipe(job.recipe, batch_size=job.batch_size)
-    data = datasets.load(config)
     side = side_of(job.variant)
-    device = side.twin.select_device(job.device, config)
+    try:
+        data = datasets.load(config)
+        device = side.twin.select_device(job.device, config)
+    except InputError as error:
+        answer(unusable=str(error))
+        return
     side.set_matmul(job.matmul)
 
     def built() -> Variant:

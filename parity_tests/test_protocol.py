@@ -252,6 +252,14 @@ def test_a_true_worker(tmp_path):
     assert [row.variant for row in tabulate(workload).rows] == ["torch eager"]
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there(tmp_path, capsys):
+    out = tmp_path / "ladder.json"
+    options = ["--device", "gpu", "--variants", "torch eager"]
+    assert main(["ladder", *options, "--out", str(out)]) == 2
+    assert "--device gpu: PyTorch sees none" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("end", "message"),
     [("sys.exit(3)", "ended"), ("import time; time.sleep(60)", "hung")],
