@@ -16,6 +16,7 @@ from benchmarks.readme import machine_line, table
 from benchmarks.results import BUSY, Row, Table, paces, tabulate, whole_sets
 
 _COLORS = {"jax": "#2f8f4e", "torch": "#d97706"}
+_DASHES = ("-", "--", ":", "-.", (0, (8, 2)), (0, (1, 3)), (0, (6, 1, 1, 1)))
 _TEXT = "#010203"  # becomes currentColor: black on light, white on dark
 _HEADER = [
     "variant",
@@ -161,6 +162,8 @@ def _plot(draw: Callable[[Axes], None], title: str, height: float) -> str:
         draw(axis)
         axis.set_title(title, fontsize=12)
         axis.grid(alpha=0.25)
+        if axis.get_legend_handles_labels()[0]:
+            figure.legend(loc="outside lower center", ncols=2, fontsize=10)
         file = StringIO()
         figure.savefig(file, format="svg", transparent=True)
     svg = file.getvalue()
@@ -170,6 +173,17 @@ def _plot(draw: Callable[[Axes], None], title: str, height: float) -> str:
 
 def _color(variant: str) -> str:
     return _COLORS[variant.partition(" ")[0]]
+
+
+def _styles(variants: list[str]) -> dict[str, dict[str, Any]]:
+    """A twin's colour, and dashes of its own for each of its variants."""
+    found: dict[str, dict[str, Any]] = {}
+    for twin in _COLORS:
+        mine = [name for name in variants if name.partition(" ")[0] == twin]
+        for i, name in enumerate(mine):
+            dashes = _DASHES[i % len(_DASHES)]
+            found[name] = {"color": _color(name), "linestyle": dashes}
+    return found
 
 
 def _ladder(of: Table) -> str:
@@ -193,29 +207,33 @@ def _ladder(of: Table) -> str:
 
 
 def _blocks(workload: Mapping[str, Any]) -> str:
+    of = paces(workload)
+    styles = _styles(list(of))
+
     def draw(axis: Axes) -> None:
-        for name, sets in paces(workload).items():
+        for name, sets in of.items():
             times = 1000 * np.concatenate([np.asarray(s) for s in sets])
-            axis.plot(times, ".-", color=_color(name), lw=0.5, ms=3)
-            axis.annotate(name, (len(times) - 1, times[-1]), fontsize=8)
+            axis.plot(times, **styles[name], label=name, marker=".", lw=0.8)
         axis.set_yscale("log")
         axis.set_xlabel("round, all sets")
         axis.set_ylabel("ms an iteration")
 
-    return _plot(draw, "every block", 3.6)
+    return _plot(draw, "every block", 3.4 + 0.1 * len(of))
 
 
 def _break_even(of: Table) -> str:
+    styles = _styles([row.variant for row in of.rows])
+
     def draw(axis: Axes) -> None:
         iterations = np.logspace(1, 6, 100)
         for row in of.rows:
             total = row.first + iterations * row.milliseconds.median / 1000
-            axis.loglog(iterations, total, color=_color(row.variant), lw=1)
-            axis.annotate(row.variant, (iterations[-1], total[-1]), fontsize=8)
+            style = styles[row.variant]
+            axis.loglog(iterations, total, **style, label=row.variant, lw=1.2)
         axis.set_xlabel("iterations")
         axis.set_ylabel("seconds, compilation too")
 
-    return _plot(draw, "cumulative time", 3.6)
+    return _plot(draw, "cumulative time", 3.4 + 0.1 * len(of.rows))
 
 
 def _over_batches(
@@ -245,11 +263,10 @@ def _over_batches(
             )
         axis.set_xlabel("batch size")
         axis.set_ylabel("images/s")
-        axis.legend(fontsize=8)
 
     if not any(len(points) > 1 for points in lines.values()):
         return ""
-    return _plot(draw, "images/s over batch size", 3.6)
+    return _plot(draw, "images/s over batch size", 4)
 
 
 _PAGE = """<!doctype html>
