@@ -10,6 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from experiment.pages import describe, markdown_table
+from parity_tests.report import rung_rows
+
 ROOT = Path(__file__).parent.parent
 KINDS = (
     "metrics",
@@ -75,16 +78,6 @@ def _function(path: Path, name: str) -> str:
     return "\n".join(kept)
 
 
-def _table(header: list[str], rows: list[list[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _machine(machine: dict[str, Any]) -> str:
-    versions = ", ".join(f"{k} {v}" for k, v in machine["versions"].items())
-    return f"{machine['cpu']}, {machine['cores']} cores; {versions}; float32."
-
-
 def _demo(results: dict[str, Any]) -> str:
     gaps = results["largest_difference"]
     over = f"{results['compared_iterations']} float64 iterations"
@@ -95,8 +88,14 @@ def _demo(results: dict[str, Any]) -> str:
     ]
     for name, speed in results["images_per_second"].items():
         rows.append([f"images/s, {name}", f"{speed:,}"])
-    table = _table([f"recipe {results['recipe']}", "both twins"], rows)
-    return f"{table}\n\n{_machine(results['machine'])}"
+    table = markdown_table([f"recipe {results['recipe']}", "both twins"], rows)
+    return f"{table}\n\n{describe(results['machine'])}; float32."
+
+
+def _ladder(results: dict[str, Any]) -> str:
+    header = ["rung", "comparisons", "nearest to its bound", "bound"]
+    table = markdown_table(header, rung_rows(results["measured"]))
+    return f"{table}\n\n{describe(results['machine'])}."
 
 
 def _parity(results: dict[str, Any]) -> str:
@@ -104,13 +103,18 @@ def _parity(results: dict[str, Any]) -> str:
     for recipe in ("lecture", "mlp", "dcgan"):
         runs = [
             gaps
-            for name, gaps in results.items()
+            for name, gaps in results["measured"].items()
             if "test_100_steps" in name and f"{recipe}-" in name
         ]
-        worst = [max(gaps[kind] for gaps in runs) for kind in KINDS]
-        errors = [f"{error:.1e}" if error else "none" for error in worst]
+        worst = [
+            max(gaps[kind]["error"] for gaps in runs if kind in gaps)
+            if any(kind in gaps for gaps in runs)
+            else None
+            for kind in KINDS
+        ]
+        errors = ["none" if e is None else f"{e:.1e}" for e in worst]
         rows.append([f"{recipe}, {len(runs)} runs", *errors])
-    return _table(["recipe", *KINDS], rows)
+    return markdown_table(["recipe", *KINDS], rows)
 
 
 def _speed(results: dict[str, Any]) -> str:
@@ -131,11 +135,13 @@ def _speed(results: dict[str, Any]) -> str:
         "PyTorch, eager, fused",
         "PyTorch / JAX",
     ]
-    return f"{_table(header, rows)}\n\n{_machine(results['machine'])}"
+    table = markdown_table(header, rows)
+    return f"{table}\n\n{describe(results['machine'])}; float32."
 
 
 _TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "demo": ("benchmarks/demo/demo.json", _demo),
-    "parity": ("parity_tests/parity.json", _parity),
+    "ladder": ("parity_tests/report/parity.json", _ladder),
+    "parity": ("parity_tests/report/parity.json", _parity),
     "speed": ("benchmarks/speed.json", _speed),
 }

@@ -91,7 +91,7 @@ def create(
     Raises:
         InputError: float64 is asked for, and JAX is not set to it.
     """
-    if config.precision == "float64" and not jax.config.jax_enable_x64:
+    if config.precision == "float64" and not jax.config.read("jax_enable_x64"):
         raise InputError(
             "precision float64 is off in JAX: call select_device before create"
         )

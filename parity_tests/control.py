@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 import torch_ref
 from experiment.config import Config
 from experiment.stream import Stream
-from parity_tests.compare import KINDS, Gap, gap
-
-Arrays = dict[str, NDArray]
+from parity_tests.compare import Arrays, Gap, by_kind, gap
 
 
 def moved_by_one_ulp(state: Mapping[str, NDArray], seed: int) -> Arrays:
@@ -65,15 +63,3 @@ def gaps_of_runs(
 ) -> dict[str, Gap]:
     """The gaps of two runs by kind: metrics, weights, moments, statistics."""
     return {"metrics": gap(ours[0], theirs[0]), **by_kind(ours[1], theirs[1])}
-
-
-def by_kind(ours: Arrays, theirs: Arrays) -> dict[str, Gap]:
-    """The gaps of two states: weights, moments, statistics."""
-    return {
-        kind: gap(_of_kind(part, ours), _of_kind(part, theirs))
-        for kind, part in KINDS.items()
-    }
-
-
-def _of_kind(part: str, state: Arrays) -> Arrays:
-    return {name: array for name, array in state.items() if part in name}

@@ -1,21 +1,27 @@
 """The two twins as implementations that replay a trajectory."""
 
-from types import ModuleType
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-import jax_gan
-import torch_ref
 from experiment.stream import Batch, DiscriminatorBatch, GeneratorBatch
 from parity_tests.trajectory import config_from
 
 
 class _Twin:
-    """A twin in the protocol ``parity_tests.trajectory.Implementation``."""
+    """A twin in the protocol ``parity_tests.trajectory.Implementation``.
 
-    twin: ModuleType
+    It is imported when it is asked for: the other's framework need not be
+    there.
+    """
+
+    name: str
+
+    def __init__(self) -> None:
+        """Imports the twin."""
+        self.twin = import_module(self.name)
 
     def load_state(
         self, config: dict[str, Any], state: dict[str, NDArray]
@@ -41,13 +47,13 @@ class _Twin:
 class Jax(_Twin):
     """The twin in JAX."""
 
-    twin = jax_gan
+    name = "jax_gan"
 
 
 class Torch(_Twin):
     """The twin in PyTorch: the reference, which replays itself."""
 
-    twin = torch_ref
+    name = "torch_ref"
 
 
 def nested_batch(flat: dict[str, NDArray]) -> Batch:

@@ -32,17 +32,20 @@ def test_100_steps(name, loss, optimizer, k, digits, measured):
     if optimizer == "sgd":
         config = replace(config, learning_rate=SGD_RATES[name])
     gaps = worst_gaps(config, digits(config), 100, at=(1, 2, 3, 10, 100))
-    measured(gaps)
-    for kind, found in gaps.items():
-        assert found.error <= TOLERANCE, f"{kind}: {found}"
+    measured(gaps, TOLERANCE)
 
 
 @pytest.mark.parametrize("k", [1, 2, 3])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 @pytest.mark.parametrize("loss", ["saturating", "non-saturating"])
-def test_figure1_100_steps(loss, k, digits, measured):
+def test_figure1_100_steps(loss, optimizer, k, digits, measured):
     """The recipe with decaying rates, one for each player."""
-    config = recipe("figure1", loss=loss, k=k, precision="float64")
+    config = recipe(
+        "figure1", loss=loss, optimizer=optimizer, k=k, precision="float64"
+    )
+    if optimizer == "adam":  # its rates are for plain gradient descent
+        config = replace(
+            config, learning_rate=1e-3, generator_learning_rate=2e-3
+        )
     gaps = worst_gaps(config, digits(config), 100, at=(1, 2, 3, 10, 100))
-    measured(gaps)
-    for kind, found in gaps.items():
-        assert found.error <= TOLERANCE, f"{kind}: {found}"
+    measured(gaps, TOLERANCE)

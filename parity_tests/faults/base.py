@@ -1,7 +1,8 @@
 """What a planted fault is, and the ways in which several are planted."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import pytest
@@ -36,6 +37,13 @@ class Fault(NamedTuple):
     cure: str
     equivalent: str
     config: dict[str, Any]
+
+    @contextmanager
+    def planted(self) -> Iterator[None]:
+        """The fault is in the PyTorch twin until the context ends."""
+        with pytest.MonkeyPatch.context() as patch:
+            self.plant(patch)
+            yield
 
 
 FAULTS: list[Fault] = []
