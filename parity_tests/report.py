@@ -22,6 +22,7 @@ from experiment.data import load
 from experiment.machine import describe_machine
 from experiment.pages import describe, html_page, markdown_table
 from experiment.recipes import recipe
+from experiment.stream import Stream
 from parity_tests.control import moved_by_one_ulp, reference_run
 from parity_tests.diagnose import accounts_of_twins, diagnose
 from parity_tests.faults import FAULTS, Fault
@@ -125,7 +126,7 @@ def _drift() -> dict[str, list[float]]:
 
     state = torch_ref.to_numpy(torch_ref.create(config, data))
     runs = [
-        reference_run(config, data, start, _DRIFT_STEPS)[0]
+        reference_run(Stream(config, data), start, _DRIFT_STEPS)[0]
         for start in (state, moved_by_one_ulp(state, 0))
     ]
     gaps = [np.abs(runs[0][name] - runs[1][name]) for name in runs[0]]

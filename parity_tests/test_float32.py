@@ -91,16 +91,17 @@ def test_free_run(name, digits, measured):
     config, data = CONFIGS[name], digits(CONFIGS[name])
     game, _ = _both(config, data)
     state = jax_gan.to_numpy(game)
-    batches = Stream(config, data).batches(0, FREE_STEPS)
+    stream = Stream(config, data)
+    batches = stream.batches(0, FREE_STEPS)
     game, metrics = jax_gan.train(game, jax_gan.place(batches))
     ours = _arrays(metrics), jax_gan.to_numpy(game)
 
-    theirs = reference_run(config, data, state, FREE_STEPS)
+    theirs = reference_run(stream, state, FREE_STEPS)
     drift = gaps_of_runs(ours, theirs)
     control = {}
     for seed in range(5):
         start = moved_by_one_ulp(state, seed)
-        run = reference_run(config, data, start, FREE_STEPS)
+        run = reference_run(stream, start, FREE_STEPS)
         for kind, found in gaps_of_runs(run, theirs).items():
             control[kind] = max(control.get(kind, NO_GAP), found)
     measured(drift, {k: 10 * found.error for k, found in control.items()})
