@@ -63,7 +63,7 @@ def reference_run(
     rows = []
     for number in range(steps):
         batch = torch_ref.place(stream.batch(number))
-        game, metrics = torch_ref.train_step(game, batch)
+        game, metrics = game.step(batch)
         rows.append([value.numpy() for value in metrics])
     columns = zip(metrics._fields, zip(*rows, strict=True), strict=True)
     history = {name: np.array(column) for name, column in columns}
