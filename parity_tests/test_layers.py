@@ -360,7 +360,8 @@ def test_schedules_of_the_paper():
     t = np.array([0, 1, 125_000, 2_878_000, 2_879_000])
     wanted = [0.1, 0.1 / 1.000004, 0.1 / 1.000004**125_000]
     rates = schedules.learning_rate(config, "generator", t)
-    np.testing.assert_allclose(rates[:3], wanted, 1e-12)
+    # 1/1.000004 itself is rounded: a power of it is off by 5e-12.
+    np.testing.assert_allclose(rates[:3], wanted, 1e-11)
     assert rates[3] > 1e-6
     assert rates[4] == 1e-6
 
