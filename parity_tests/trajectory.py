@@ -347,7 +347,7 @@ def _iteration_layout(config: Config, sample_shape: tuple[int, ...]) -> Layout:
         shapes[f"discriminator/fake_masks/{name}"] = (*km, units)
         if alternating:
             shapes[f"generator/masks/{name}"] = (m, units)
-    for name in Metrics._fields:
+    for name in METRICS:
         shapes[f"metrics/{name}"] = ()
     return {name: (config.precision, shape) for name, shape in shapes.items()}
 
