@@ -19,6 +19,8 @@ GAUSSIAN_MEAN, GAUSSIAN_DEVIATION = 2.0, 4.0
 _MNIST5K_SHA256 = (
     "2913c6b6527114b7307e1086335a7665e3f94c74aba3d67525e6f116bf5ae20f"
 )
+# Images beyond are for validation (mnist.yaml: 50,000 and 10,000).
+_TRAINING = 50_000
 _IMAGES = "train-images-idx3-ubyte"
 _IMAGES_SHA256 = {
     "mnist": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -146,9 +148,8 @@ def _torchvision(
                 f"({' '.join(str(error).split())}): put its files there by hand"
             ) from error
     _verify(name, images, dict(kind.resources)[f"{_IMAGES}.gz"])
-    return np.frombuffer(images.read_bytes(), np.uint8, offset=16).reshape(
-        -1, 28, 28
-    )
+    pixels = np.frombuffer(images.read_bytes(), np.uint8, offset=16)
+    return pixels.reshape(-1, 28, 28)[:_TRAINING]
 
 
 def _verify(name: str, images: Path, archive_md5: str) -> None:

@@ -1,7 +1,7 @@
 """The GAN of Goodfellow et al. 2014 in JAX, functional and jitted."""
 
+from jax_gan.create import create
 from jax_gan.device import place, select_device
-from jax_gan.game import create
 from jax_gan.sample import device_stream, discriminate, sample_images
 from jax_gan.train import train, train_step
 from jax_gan.weights import from_numpy, to_numpy

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import torch_ref
-from experiment.stream import Batch, Stream, map_arrays
+from experiment.stream import Batch, DiscriminatorBatch, Stream, map_arrays
 from parity_tests.compare import Arrays, Gap, by_kind, gap
 
 
@@ -41,9 +41,12 @@ class Reversed(Stream):
     of their sums, which every port rounds in its own way.
     """
 
-    def batch(self, step: int) -> Batch:
+    def batch(self, step: int) -> Batch | DiscriminatorBatch:
         """What iteration ``step`` consumes, the last example first."""
-        of_d, of_g = super().batch(step)
+        batch = super().batch(step)
+        if isinstance(batch, DiscriminatorBatch):  # of simultaneous players
+            return map_arrays(lambda array: array[::-1].copy(), batch)
+        of_d, of_g = batch
         return Batch(
             map_arrays(lambda array: array[:, ::-1].copy(), of_d),
             map_arrays(lambda array: array[::-1].copy(), of_g),
@@ -63,7 +66,7 @@ def reference_run(
     rows = []
     for number in range(steps):
         batch = torch_ref.place(stream.batch(number))
-        game, metrics = torch_ref.train_step(game, batch)
+        game, metrics = game.step(batch)
         rows.append([value.numpy() for value in metrics])
     columns = zip(metrics._fields, zip(*rows, strict=True), strict=True)
     history = {name: np.array(column) for name, column in columns}

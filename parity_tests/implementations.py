@@ -36,7 +36,7 @@ class _Twin:
     def iterate(self, batch: dict[str, NDArray]) -> dict[str, float]:
         """One iteration; its metrics."""
         placed = self.twin.place(nested_batch(batch), self._device)
-        self._game, metrics = self.twin.train_step(self._game, placed)
+        self._game, metrics = self._game.step(placed)
         return {name: float(v) for name, v in metrics._asdict().items()}
 
     def read_state(self) -> dict[str, NDArray]:
@@ -56,7 +56,7 @@ class Torch(_Twin):
     name = "torch_ref"
 
 
-def nested_batch(flat: dict[str, NDArray]) -> Batch:
+def nested_batch(flat: dict[str, NDArray]) -> Batch | DiscriminatorBatch:
     """A trajectory's batch as the stream's; undoes ``flat_batch``."""
 
     def masks(prefix: str) -> dict[str, NDArray]:
@@ -66,12 +66,13 @@ def nested_batch(flat: dict[str, NDArray]) -> Batch:
             if name.startswith(prefix)
         }
 
-    return Batch(
-        DiscriminatorBatch(
-            x=flat["discriminator/x"],
-            z=flat["discriminator/z"],
-            real_masks=masks("discriminator/real_masks/"),
-            fake_masks=masks("discriminator/fake_masks/"),
-        ),
-        GeneratorBatch(flat["generator/z"], masks("generator/masks/")),
+    of_d = DiscriminatorBatch(
+        x=flat["discriminator/x"],
+        z=flat["discriminator/z"],
+        real_masks=masks("discriminator/real_masks/"),
+        fake_masks=masks("discriminator/fake_masks/"),
     )
+    if "generator/z" not in flat:  # simultaneous
+        return of_d
+    of_g = GeneratorBatch(flat["generator/z"], masks("generator/masks/"))
+    return Batch(of_d, of_g)

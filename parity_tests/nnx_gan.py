@@ -64,13 +64,18 @@ def create_layers(config):
 
 def create_optimizer(config, layers, rate, steps):
     """Adam or SGD at rate decay^iteration, with ``steps`` an iteration."""
+    floor = config["min_learning_rate"]
     rule: Any = optax.identity()
     if config["optimizer"] == "adam":
         rule = optax.scale_by_adam(config["b1"], config["b2"])
     elif config["momentum"]:
         rule = optax.trace(config["momentum"])
     schedule = optax.scale_by_schedule(
-        lambda n: -rate * jnp.exp(log(config["decay"]) * (n // steps))
+        lambda n: (
+            -jnp.maximum(
+                rate * jnp.exp(log(config["decay"]) * (n // steps)), floor
+            )
+        )
     )
     return nnx.Optimizer(layers, optax.chain(rule, schedule), wrt=nnx.Param)
 

@@ -7,8 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from experiment.config import InputError
 from parity_tests.nnx_gan import create_layers, create_optimizer, iterate
 
+# What nnx_gan.py has of the choices of a config.
+KNOWN = {
+    "network": ("mlp", "dcgan"),
+    "optimizer": ("adam", "sgd"),
+    "updates": ("alternating",),
+}
 # The neutral names of optimizer state, by the names of Optax.
 NAMES = {"mu": "m", "nu": "v", "count": "step", "trace": "momentum"}
 
@@ -17,7 +24,18 @@ class NNX:
     """The game, as a replay drives it."""
 
     def load_state(self, config, state):
-        """Builds both players and fills every variable of theirs."""
+        """Builds both players and fills every variable of theirs.
+
+        Raises:
+            InputError: nnx_gan.py lacks a choice of the config.
+        """
+        for choice, known in KNOWN.items():
+            if config[choice] not in known:
+                raise InputError(
+                    f"{choice} {config[choice]!r} is not in nnx_gan.py, which "
+                    f"has {', '.join(known)}: replay with parity_tests."
+                    "implementations:Jax"
+                )
         jax.config.update("jax_enable_x64", config["precision"] == "float64")
         jax.config.update("jax_default_matmul_precision", "highest")
         G, D = create_layers(config)

@@ -73,12 +73,10 @@ class Pair:
     def step(self, number: int) -> Gap:
         """One iteration of both on the same batch; the gap of its metrics."""
         batch = self._stream.batch(number)
-        self.ours, our_metrics = jax_gan.train_step(
-            self.ours, jax_gan.place(batch, self._device)
+        self.ours, our_metrics = self.ours.step(
+            jax_gan.place(batch, self._device)
         )
-        self.theirs, their_metrics = torch_ref.train_step(
-            self.theirs, torch_ref.place(batch)
-        )
+        self.theirs, their_metrics = self.theirs.step(torch_ref.place(batch))
         ours = {k: np.array(v) for k, v in our_metrics._asdict().items()}
         theirs = {k: v.numpy() for k, v in their_metrics._asdict().items()}
         self._metrics = ours, theirs

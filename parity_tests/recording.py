@@ -16,7 +16,7 @@ from safetensors.numpy import save as format_tensors
 
 import torch_ref
 from experiment.config import Config, InputError
-from experiment.stream import Batch, Stream
+from experiment.stream import Batch, DiscriminatorBatch, Stream
 from parity_tests.trajectory import (
     CONVENTIONS,
     SCHEMA,
@@ -114,9 +114,7 @@ def _write(
     save(0, prefixed("state/", torch_ref.to_numpy(game)))
     for step in range(1, steps + 1):
         batch = stream.batch(step - 1)
-        game, metrics = torch_ref.train_step(
-            game, torch_ref.place(batch, device)
-        )
+        game, metrics = game.step(torch_ref.place(batch, device))
         tensors = flat_batch(batch)
         for name, value in metrics._asdict().items():
             tensors[f"metrics/{name}"] = value.numpy()
@@ -143,17 +141,19 @@ def _write(
     (folder / "index.json").write_text(text + "\n")
 
 
-def flat_batch(batch: Batch) -> dict[str, NDArray]:
+def flat_batch(batch: Batch | DiscriminatorBatch) -> dict[str, NDArray]:
     """A batch of the stream under the names of a trajectory."""
-    of_d, of_g = batch
-    return {
+    of_d, of_g = batch if isinstance(batch, Batch) else (batch, None)
+    found = {
         "discriminator/x": of_d.x,
         "discriminator/z": of_d.z,
         **prefixed("discriminator/real_masks/", of_d.real_masks),
         **prefixed("discriminator/fake_masks/", of_d.fake_masks),
-        "generator/z": of_g.z,
-        **prefixed("generator/masks/", of_g.masks),
     }
+    if of_g is not None:
+        found["generator/z"] = of_g.z
+        found |= prefixed("generator/masks/", of_g.masks)
+    return found
 
 
 def _gradients(game: Any) -> dict[str, NDArray]:

@@ -15,6 +15,7 @@ import torch_ref
 from experiment.stream import Stream
 from jax_gan.sample import sample_batch
 from parity_tests.compare import gap
+from parity_tests.faults.paper import PAPER
 from parity_tests.small import small_config, small_data
 from torch_ref.sample import sample_batch as sample_batch_of_torch
 
@@ -30,6 +31,7 @@ CONFIGS = {
         keep_hidden=1.0,
         output_bias="constant",
     ),
+    "paper": small_config(**PAPER),
 }
 GAMES = pytest.mark.parametrize("name", CONFIGS)
 TWINS = pytest.mark.parametrize(
@@ -100,12 +102,12 @@ def test_vmap_over_seeds(name, measured):
     second = jax_gan.from_numpy(first, jax_gan.to_numpy(other))
     games, stream = [first, second], Stream(config, DATA)
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *games)
-    step = jax.jit(jax.vmap(jax_gan.train_step))
+    step = jax.jit(jax.vmap(type(first).step))
     for number in range(STEPS):
         batches = [stream.batch(2 * number + i) for i in range(2)]
         batches = list(map(jax_gan.place, batches))
         pairs = zip(games, batches, strict=True)
-        steps = [jax_gan.train_step(*pair) for pair in pairs]
+        steps = [game.step(batch) for game, batch in pairs]
         games = [game for game, _ in steps]
         together = jax.tree.map(lambda *leaves: jnp.stack(leaves), *batches)
         stacked, metrics = step(stacked, together)
@@ -137,7 +139,7 @@ def test_torch_compile(name, measured):
     expected = _step_by_step(torch_ref, game, batches)
 
     _, again = _created(torch_ref, name)
-    compiled = torch.compile(torch_ref.train_step)
+    compiled = torch.compile(game.updates)
     found = gap(_step_by_step(torch_ref, again, batches, compiled), expected)
     measured({"compiled": found}, TOLERANCE)
 
@@ -149,7 +151,7 @@ def _created(twin, name, **changes):
 
 
 def _step_by_step(twin, game, batches, step=None):
-    step, rows = step or twin.train_step, []
+    step, rows = step or type(game).step, []
     for batch in batches:
         game, metrics = step(game, batch)
         rows.append([np.asarray(value) for value in metrics])

@@ -74,10 +74,8 @@ def test_lockstep(name, digits, measured):
     for number in range(STEPS):
         batch = stream.batch(number)
         ours = jax_gan.from_numpy(ours, torch_ref.to_numpy(theirs))
-        ours, our_metrics = jax_gan.train_step(ours, jax_gan.place(batch))
-        theirs, their_metrics = torch_ref.train_step(
-            theirs, torch_ref.place(batch)
-        )
+        ours, our_metrics = ours.step(jax_gan.place(batch))
+        theirs, their_metrics = theirs.step(torch_ref.place(batch))
         found = {"metrics": gap(_arrays(our_metrics), _arrays(their_metrics))}
         found |= by_kind(jax_gan.to_numpy(ours), torch_ref.to_numpy(theirs))
         for kind, value in found.items():

@@ -16,11 +16,13 @@ from torch.nn import functional as F
 
 import jax_gan.layers as ours
 import torch_ref.layers as theirs
+from experiment import schedules
 from experiment.recipes import RECIPES, recipe
-from jax_gan import create, models, optim, select_device, to_numpy
+from jax_gan import create, maxout, models, optim, select_device, to_numpy
 from parity_tests.compare import NO_GAP, gap
 from parity_tests.small import small_config
 from torch_ref import create as create_theirs
+from torch_ref import maxout as their_maxout
 from torch_ref import models as their_models
 from torch_ref import optim as their_optim
 from torch_ref import to_numpy as to_numpy_theirs
@@ -163,6 +165,31 @@ def test_relu(measured):
     assert jax.grad(models.relu)(0.0) == 0
 
 
+def test_maxout(measured):
+    def check(m, units, pieces):
+        return _vjp_gap(
+            lambda h: maxout.maxout(h, pieces),
+            lambda h: their_maxout.maxout(h, pieces),
+            _random(h=(m, units * pieces)),
+        )
+
+    _for_all(check, measured, m=SIZE, units=SIZE, pieces=SIZE)
+
+
+def test_maxout_shares_the_gradient_of_a_tie():
+    """Two units of three pieces: two tie for the largest, then all three."""
+    h = np.array([[2.0, 1.0, 2.0, 0.0, 0.0, -0.0]])
+    expected = np.array([[1 / 2, 0, 1 / 2, 1 / 3, 1 / 3, 1 / 3]])
+    in_jax = jax.grad(lambda h: maxout.maxout(h, 3).sum())(h)
+    tensor = torch.tensor(h, requires_grad=True)
+    their_maxout.maxout(tensor, 3).sum().backward()
+    found = gap(
+        {"jax": in_jax, "torch": tensor.grad.numpy()},
+        {"jax": expected, "torch": expected.copy()},
+    )
+    assert found.error <= TOLERANCE, found
+
+
 @pytest.mark.parametrize("name", models.OUTPUTS)
 def test_output_activation(name, measured):
     found = _vjp_gap(
@@ -230,6 +257,12 @@ RULES = {
     "adam_b1_0": {"optimizer": "adam", "b1": 0.0},
     "sgd": {"optimizer": "sgd", "momentum": 0.0},
     "momentum": {"optimizer": "sgd", "momentum": 0.5},
+    "classical_momentum": {
+        "optimizer": "classical-momentum",
+        "epoch_steps": 3,
+        "saturation_epoch": 3,
+        "min_learning_rate": 0.02,
+    },
 }
 PLAYERS = ("generator", "discriminator")
 
@@ -282,6 +315,55 @@ def test_schedule(player, measured):
     found = {"rate": gap({"rate": np.array(in_jax)}, {"rate": expected})}
     measured(found, TOLERANCE)
     assert gap({"": np.array(in_torch)}, {"": expected}).error <= TOLERANCE
+
+
+@pytest.mark.parametrize("player", PLAYERS)
+def test_classical_momentum(player, measured):
+    """v = mu v - rate g, p = p + v, with both schedules written out."""
+    config = _rule_config(0.9, **RULES["classical_momentum"])
+    rate, steps = (0.03, 1) if player == "generator" else (0.1, 2)
+    gradients = np.random.default_rng(0).normal(size=20)
+
+    optimizer = optim.classical_momentum(config, player)
+    state, p = optimizer.init(np.zeros(())), 0.0
+    parameter = torch.nn.Parameter(torch.zeros((), dtype=torch.float64))
+    reference = their_optim.classical_momentum(config, player, [parameter])
+    expected, v, rows = 0.0, 0.0, []
+    for n, gradient in enumerate(gradients):
+        t = n // steps
+        mu = 0.5 + 0.2 * min(t // 3, 2) / 2
+        v = mu * v - max(rate * 0.9**t, 0.02) * gradient
+        expected += v
+        update, state = optimizer.update(gradient, state)
+        p += float(update)
+        parameter.grad = torch.tensor(gradient)
+        reference.step()
+        rows.append((p, parameter.item(), expected))
+    in_jax, in_torch, wanted = np.array(rows).T.copy()
+    found = gap(
+        {"jax": in_jax, "torch": in_torch},
+        {"jax": wanted, "torch": wanted.copy()},
+    )
+    measured({"weights": found})
+    assert found.error <= TOLERANCE, found
+
+
+def test_schedules_of_the_paper():
+    """As pylearn2 follows mnist.yaml: 500 batches an epoch, 250 epochs."""
+    config = recipe("paper")
+    t = np.array([0, 499, 500, 124_499, 124_500, 10**6])
+    epochs = np.array([1, 1, 2, 249, 250, 2001])
+    share = np.minimum((epochs - 1) / 249, 1)
+    wanted = 0.5 * (1 - share) + 0.7 * share
+    np.testing.assert_allclose(schedules.momentum(config, t), wanted, 1e-15)
+
+    t = np.array([0, 1, 125_000, 2_878_000, 2_879_000])
+    wanted = [0.1, 0.1 / 1.000004, 0.1 / 1.000004**125_000]
+    rates = schedules.learning_rate(config, "generator", t)
+    # 1/1.000004 itself is rounded: a power of it is off by 5e-12.
+    np.testing.assert_allclose(rates[:3], wanted, 1e-11)
+    assert rates[3] > 1e-6
+    assert rates[4] == 1e-6
 
 
 def _rule_config(decay, **changes):

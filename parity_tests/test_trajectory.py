@@ -14,6 +14,7 @@ from experiment.recipes import recipe
 from experiment.stream import Stream
 from parity_tests.__main__ import main
 from parity_tests.compare import gap
+from parity_tests.faults.paper import PAPER
 from parity_tests.goldens import (
     FOLDER,
     GOLDENS,
@@ -24,6 +25,7 @@ from parity_tests.goldens import (
 from parity_tests.implementations import Jax, Torch, nested_batch
 from parity_tests.nnx_replay import NNX
 from parity_tests.recording import flat_batch, record
+from parity_tests.small import small_config, small_data
 from parity_tests.trajectory import load, replay
 
 TOLERANCE = 1e-12
@@ -94,6 +96,29 @@ def test_full_recipe_round_trip(kind, tmp_path, digits, measured):
     assert load(tmp_path / "t").config == config
     found = worst_by_kind(replay(tmp_path / "t", kind()))
     measured(found, TOLERANCE)
+
+
+@pytest.mark.parametrize("kind", [Torch, Jax], ids=lambda k: k.__name__)
+def test_simultaneous_round_trip(kind, tmp_path, measured):
+    config = small_config(**PAPER)
+    record(config, small_data(), 3, tmp_path / "t", states_at=(1,))
+    assert load(tmp_path / "t").config == config
+    found = worst_by_kind(replay(tmp_path / "t", kind()))
+    measured(found, TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"network": "maxout"}, "network 'maxout'"),
+        ({"optimizer": "classical-momentum"}, "optimizer 'classical-momentum'"),
+        ({"updates": "simultaneous"}, "updates 'simultaneous'"),
+    ],
+)
+def test_nnx_names_what_it_lacks(changes, message, tmp_path):
+    record(small_config(**changes), small_data(), 1, tmp_path / "t")
+    with pytest.raises(InputError, match=f"^{message} is not in nnx_gan.py"):
+        replay(tmp_path / "t", NNX())
 
 
 def test_batches_are_those_of_the_stream():

@@ -7,7 +7,7 @@ numbers. ``NNNNNN`` counts iterations from 1; 0 is the game before the first.
 index.json          schema, config, conventions, every tensor's shape
 000000.safetensors  000000/state/...
 000001.safetensors  000001/discriminator/x, z, real_masks/*, fake_masks/*
-                    000001/generator/z, masks/*
+                    000001/generator/z, masks/* (not of simultaneous updates)
                     000001/metrics/discriminator_loss and three more
                     000001/state/..., gradients/..., at chosen iterations
 
@@ -48,13 +48,18 @@ CONVENTIONS = {
     "example; m is batch_size, n is noise_size. data, seed, noise, "
     "initializer, scales and biases say where the recorded numbers came from: "
     "a replay does not need them",
-    "order": "one iteration is k steps of D, then one step of G. Step i of D: "
+    "order": "by config's updates. alternating: one iteration is k steps of "
+    "D, then one step of G. Step i of D: "
     "fake = G(z[i]), no gradient; real_logits = D(x[i], real_masks[i]); "
     "fake_logits = D(fake, fake_masks[i]); one step of D's optimizer. Step of "
     "G: fake_logits = D(G(z), masks); one step of G's optimizer. Every call "
-    "is in training mode, so each moves the running statistics of its network",
+    "is in training mode, so each moves the running statistics of its "
+    "network. simultaneous: x, z and masks have no axis of k, and G has no "
+    "batch of its own: fake = G(z); real_logits = D(x, real_masks); "
+    "fake_logits = D(fake, fake_masks), each once; the gradients of D's and of "
+    "G's loss, both at the old weights; then one step of each optimizer",
     "discriminator loss": "-mean log sigmoid(real_logits) - mean log "
-    "sigmoid(-fake_logits)",
+    "sigmoid(-fake_logits); half of it where updates is simultaneous",
     "generator loss": "saturating: mean log sigmoid(-fake_logits); "
     "non-saturating: -mean log sigmoid(fake_logits)",
     "metrics": "discriminator_loss; real_probability, the mean of "
@@ -65,6 +70,10 @@ CONVENTIONS = {
     "output_function(output(h)), reshaped to sample_shape; "
     "D: h = x, flat, times its mask input; h = leaky_relu(hidden_i(h)) times "
     "its mask hidden_i, for each layer; logit = output(h)",
+    "network maxout": "G: that of mlp; D: that of mlp with maxout(hidden_i(h)) "
+    "in place of leaky_relu. maxout: unit u is the largest of h[pieces u] to "
+    "h[pieces u + pieces - 1]; pieces that tie for the largest share its "
+    "gradient equally",
     "network dcgan": "G: relu(norm_0(project(z) as [m, 7, 7, c])), "
     "relu(norm_1(upsample(h))), output_function(output(h)), where upsample "
     "and output are transposed convolutions; D: leaky_relu(downsample_0(x)), "
@@ -90,12 +99,17 @@ CONVENTIONS = {
     "(m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + 1e-8), t counts from 1",
     "sgd": "momentum = config's momentum times momentum + g, p = p - rate "
     "momentum; with momentum 0 it keeps none: p = p - rate g",
-    "rate": "learning_rate decay^(n // k) for D, generator_learning_rate "
-    "(learning_rate where it is null) decay^n for G, with integer division; "
-    "n counts this player's steps from 0",
+    "classical-momentum": "velocity = mu velocity - rate g, p = p + velocity; "
+    "mu = momentum + (final_momentum - momentum) min(t // epoch_steps, r) / r, "
+    "r = saturation_epoch - 1",
+    "rate": "max(learning_rate decay^t, min_learning_rate) for D, the same "
+    "with generator_learning_rate (learning_rate where it is null) for G. t = "
+    "n // k for D, n for G, with integer division; n counts this player's "
+    "steps from 0",
     "state": "side/params/layer/kernel, bias or scale; "
-    "side/statistics/layer/mean or var; side/optimizer/m, v or "
-    "momentum/layer/...; side/optimizer/step, the steps taken, int32",
+    "side/statistics/layer/mean or var; side/optimizer/m, v, "
+    "momentum or velocity/layer/...; side/optimizer/step, the steps taken, "
+    "int32",
     "gradients": "side/layer/...: what the optimizer was last given in this "
     "iteration (for D, in the last of its k steps)",
     "files": "six digits and .safetensors for each iteration; tensors are "
@@ -135,7 +149,8 @@ class Implementation(Protocol):
             batch: ``discriminator/x`` [k, m, ...], ``discriminator/z``
                 [k, m, n], ``discriminator/real_masks/*`` and
                 ``fake_masks/*`` [k, m, units], ``generator/z`` [m, n],
-                ``generator/masks/*`` [m, units].
+                ``generator/masks/*`` [m, units]. Where the config's updates
+                is simultaneous: no axis of k, nothing of the generator.
 
         Returns:
             The four metrics by name.
@@ -317,17 +332,21 @@ def config_from(values: Mapping[str, Any]) -> Config:
 
 def _iteration_layout(config: Config, sample_shape: tuple[int, ...]) -> Layout:
     """What an iteration's file holds whether or not it holds a state."""
-    k, m, n = config.k, config.batch_size, config.noise_size
+    m, n = config.batch_size, config.noise_size
+    alternating = config.updates == "alternating"
+    km = (config.k, m) if alternating else (m,)
     shapes: dict[str, tuple[int, ...]] = {
-        "discriminator/x": (k, m, *sample_shape),
-        "discriminator/z": (k, m, n),
-        "generator/z": (m, n),
+        "discriminator/x": (*km, *sample_shape),
+        "discriminator/z": (*km, n),
     }
+    if alternating:
+        shapes["generator/z"] = (m, n)
     masks = mask_units(config, prod(sample_shape))
     for name, (units, _) in masks.items():
-        shapes[f"discriminator/real_masks/{name}"] = (k, m, units)
-        shapes[f"discriminator/fake_masks/{name}"] = (k, m, units)
-        shapes[f"generator/masks/{name}"] = (m, units)
+        shapes[f"discriminator/real_masks/{name}"] = (*km, units)
+        shapes[f"discriminator/fake_masks/{name}"] = (*km, units)
+        if alternating:
+            shapes[f"generator/masks/{name}"] = (m, units)
     for name in METRICS:
         shapes[f"metrics/{name}"] = ()
     return {name: (config.precision, shape) for name, shape in shapes.items()}

@@ -1,7 +1,7 @@
 """The GAN of Goodfellow et al. 2014 in PyTorch, the reference."""
 
+from torch_ref.create import create
 from torch_ref.device import place, select_device
-from torch_ref.game import create
 from torch_ref.sample import device_stream, discriminate, sample_images
 from torch_ref.train import train, train_step
 from torch_ref.weights import from_numpy, to_numpy

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-import torch_ref
+from torch_ref.game import Game
 
 # The package exports the function of that name in the module's place.
 train = sys.modules["torch_ref.train"]
@@ -73,11 +73,9 @@ def with_step(change: Callable) -> Plant:
     """Replaces one iteration by ``change(sound step, game, batch)``."""
 
     def plant(patch: Patch) -> None:
-        sound = torch_ref.train_step
+        sound = Game.step
         patch.setattr(
-            torch_ref,
-            "train_step",
-            lambda game, batch: change(sound, game, batch),
+            Game, "step", lambda game, batch: change(sound, game, batch)
         )
 
     return plant
