@@ -21,7 +21,7 @@ from sklearn.metrics import pairwise_distances_chunked
 # The authors' grid.
 SIGMAS = np.logspace(-1, 0, 10)
 # Memory for one block of squared distances, in MiB.
-_MEMORY = 64
+_MEMORY = 16
 
 
 class Parzen(NamedTuple):
