@@ -14,8 +14,6 @@ from rich.table import Table
 from experiment import data as datasets
 from experiment import figures, run
 from experiment.config import Config, InputError
-from experiment.evaluate import evaluate, print_scores
-from experiment.metrics import nearest
 from experiment.parser import Parser, run_command
 from experiment.recipes import RECIPES, recipe
 from experiment.stream import fixed_noise
@@ -351,6 +349,9 @@ def _interpolate(twin: ModuleType, options: argparse.Namespace) -> int:
 
 
 def _nearest(twin: ModuleType, options: argparse.Namespace) -> int:
+    # Here, since scikit-learn takes two seconds to load.
+    from experiment.metrics import nearest
+
     config, _, game = _game_of(twin, options, (".png",))
     samples = twin.sample_images(game, fixed_noise(config, options.n))
     samples = _images(config, samples)
@@ -371,6 +372,8 @@ def _images(config: Config, samples: Any) -> Any:
 
 
 def _evaluate(twin: ModuleType, options: argparse.Namespace) -> int:
+    from experiment.evaluate import evaluate, print_scores
+
     config, step, game = _game_of(twin, options, ())
     splits = datasets.load_splits(options.data_dir, options.download)
     scores = evaluate(twin, config, game, splits, options.n)

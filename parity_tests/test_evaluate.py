@@ -118,6 +118,12 @@ def test_run_without_images(twin, numbers, tmp_path, capsys):
         assert not out.exists()
 
 
+def test_other_images_than_digits():
+    config = small_config(data="fashion-mnist")
+    with pytest.raises(InputError, match=r"fashion-mnist.*digits only"):
+        evaluate(torch_ref, config, None, datasets.load_splits(), 100)
+
+
 def _refused(twin, arguments, capsys, *parts):
     try:
         status = _run(twin, *arguments)
