@@ -88,6 +88,13 @@ def _demo(results: dict[str, Any]) -> str:
     ]
     for name, speed in results["images_per_second"].items():
         rows.append([f"images/s, {name}", f"{speed:,}"])
+    for name, of in results["quality"].items():
+        shown = (
+            f"{of['digits']} digits, the commonest {of['largest_share']:.0%}, "
+            f"confidence {of['confidence']:.2f}, "
+            f"Frechet distance {of['frechet_distance']:.1f}"
+        )
+        rows.append([f"{of['images']:,} samples, {name}", shown])
     table = markdown_table([f"recipe {results['recipe']}", "both twins"], rows)
     return f"{table}\n\n{describe(results['machine'])}; float32."
 
@@ -100,7 +107,7 @@ def _ladder(results: dict[str, Any]) -> str:
 
 def _parity(results: dict[str, Any]) -> str:
     rows = []
-    for recipe in ("lecture", "mlp", "dcgan"):
+    for recipe in ("lecture", "mlp", "dcgan", "paper"):
         runs = [
             gaps
             for name, gaps in results["measured"].items()
