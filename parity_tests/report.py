@@ -33,8 +33,9 @@ SCHEMA, VERSION = "gan-parity", 1
 
 # The rungs in order, and what each compares.
 RUNGS = {
-    "test_layers": "every layer, activation, optimizer and schedule: forward "
-    "and VJP",
+    "test_layers": "every layer and activation: forward and VJP",
+    "test_rules": "first weights, optimizers and schedules",
+    "test_geometries": "convolutions of any geometry: forward and VJP",
     "test_losses": "losses and their gradients, to logits of 700",
     "test_forward": "both networks, in training and in evaluation",
     "test_steps": "100 iterations: every recipe, loss, optimizer and k",
