@@ -18,6 +18,7 @@ import jax_gan
 import torch_ref
 from experiment import data as datasets
 from experiment import figures, run
+from experiment.evaluate import score
 from experiment.machine import describe_machine
 from experiment.parser import run_command
 from experiment.recipes import recipe
@@ -27,6 +28,8 @@ from parity_tests.pair import worst_gaps
 
 TWINS = {"JAX": jax_gan, "PyTorch": torch_ref}
 COMPARED = 100
+# Samples that the digit classifier judges.
+JUDGED = 1_000
 
 
 def main() -> int:
@@ -48,6 +51,9 @@ def _demo(folder: Path) -> int:
     z = fixed_noise(config, 64)
     state: dict[str, NDArray] = {}
     samples, metrics, speeds = {}, {}, {}
+    splits = datasets.load_splits()
+    floor = splits.train.images[:JUDGED]
+    quality = {"real digits": score(floor, splits)}
     for number, (name, twin) in enumerate(TWINS.items(), start=2):
         device = twin.select_device("auto", config)
         title = f"{config.steps:,} iterations in {name} on {device}"
@@ -62,6 +68,8 @@ def _demo(folder: Path) -> int:
         samples[name] = twin.sample_images(outcome.game, z)
         metrics[name] = run.load_metrics(part)
         speeds[name] = outcome.images_per_second
+        judged = twin.sample_images(outcome.game, fixed_noise(config, JUDGED))
+        quality[name] = score(judged, splits)
 
     figures.save_pair(folder / "samples.png", samples, columns=8)
     figures.save_curves(folder / "curves.png", metrics)
@@ -78,6 +86,13 @@ def _demo(folder: Path) -> int:
         table.add_row(label, error)
     for name, speed in speeds.items():
         table.add_row(f"images/s, {name}", f"{speed:,.0f}, float32")
+    for name, of in quality.items():
+        table.add_row(
+            f"{JUDGED:,} samples, {name}",
+            f"{of.digits} digits, commonest {of.largest_share:.0%}, "
+            f"confidence {of.confidence:.2f}, "
+            f"Frechet distance {of.frechet_distance:.1f}",
+        )
     table.add_row("digits from the same noise", str(folder / "samples.png"))
     table.add_row("their curves", str(folder / "curves.png"))
     for name, twin in TWINS.items():
@@ -92,6 +107,7 @@ def _demo(folder: Path) -> int:
         "compared_iterations": COMPARED,
         "largest_difference": {kind: gap.error for kind, gap in gaps.items()},
         "images_per_second": {name: round(s) for name, s in speeds.items()},
+        "quality": {name: of._asdict() for name, of in quality.items()},
     }
     (folder / "demo.json").write_text(json.dumps(results, indent=1) + "\n")
     return 0

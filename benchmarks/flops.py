@@ -12,24 +12,40 @@ from experiment.config import Config
 
 
 def flops(config: Config, shape: tuple[int, ...]) -> int:
-    """Of one iteration of Algorithm 1 on samples of the given shape.
+    """Of one iteration on samples of the given shape.
 
-    A forward pass is F; a layer's gradient with regard to its weights costs
-    as much as its forward pass, and so does that with regard to its input.
+    A layer's gradient with regard to its weights costs as much as its forward
+    pass, and so does that with regard to its input.
+    """
+    G, D = _generator(config, shape), _discriminator(config, shape)
+    of_sample = _UPDATES[config.updates](G, D, config.k)
+    return 2 * config.batch_size * of_sample
+
+
+def _alternating(G: list[int], D: list[int], k: int) -> int:
+    """Multiplications of Algorithm 1 for one sample.
+
     D's step: G forward, D forward and weight gradients for x and for G(z),
     input gradients behind the first layer. G's step: both forward, input
     gradients all through D and behind G's first layer, G's weight gradients.
     """
-    G, D = _generator(config, shape), _discriminator(config, shape)
     of_d = sum(G) + 2 * (3 * sum(D) - D[0])
     of_g = 3 * sum(G) - G[0] + 2 * sum(D)
-    return 2 * config.batch_size * (config.k * of_d + of_g)
+    return k * of_d + of_g
+
+
+def _simultaneous(G: list[int], D: list[int], _: int) -> int:
+    """The same of the authors' code: G's step has no forward pass its own."""
+    return 3 * sum(G) - G[0] + 2 * (3 * sum(D) - D[0]) + sum(D)
+
+
+_UPDATES = {"alternating": _alternating, "simultaneous": _simultaneous}
 
 
 def _generator(config: Config, shape: tuple[int, ...]) -> list[int]:
     """Multiplications of each layer for one sample."""
     hidden = config.generator_hidden
-    if config.network == "mlp":
+    if config.network != "dcgan":
         sizes = [config.noise_size, *hidden, prod(shape)]
         return [a * b for a, b in pairwise(sizes)]
     first, second = hidden
@@ -42,9 +58,10 @@ def _generator(config: Config, shape: tuple[int, ...]) -> list[int]:
 
 def _discriminator(config: Config, shape: tuple[int, ...]) -> list[int]:
     hidden = config.discriminator_hidden
-    if config.network == "mlp":
-        sizes = [prod(shape), *hidden, 1]
-        return [a * b for a, b in pairwise(sizes)]
+    if config.network != "dcgan":
+        pieces = config.pieces if config.network == "maxout" else 1
+        layers = [a * b * pieces for a, b in pairwise([prod(shape), *hidden])]
+        return [*layers, hidden[-1]]
     first, second = hidden
     return [
         14 * 14 * 16 * shape[-1] * first,

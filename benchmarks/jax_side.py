@@ -96,15 +96,23 @@ def peak_bytes() -> int:
 
 def count_flops(game: Any, batch: Any) -> int:
     """Of the products in the traced step, as written for a CPU."""
-    closed = jax.make_jaxpr(twin.train_step)(game, batch)
+    closed = jax.make_jaxpr(type(game).step)(game, batch)
     used = [True] * len(closed.jaxpr.outvars)
     return _flops(partial_eval.dce_jaxpr(closed.jaxpr, used)[0])
 
 
 def _flops(jaxpr: Any) -> int:
-    total = 0
+    """What is written twice counts once, as XLA computes it."""
+    total, known, first = 0, {}, {}
     for equation in jaxpr.eqns:
         name, params = equation.primitive.name, equation.params
+        inputs = (str(first.get(id(a), a)) for a in equation.invars)
+        text = f"{name} {params} {list(inputs)}"
+        same = known.setdefault(text, equation)
+        if same is not equation:
+            pairs = zip(equation.outvars, same.outvars, strict=True)
+            first |= {id(a): first.get(id(b), b) for a, b in pairs}
+            continue
         if name == "dot_general":
             contracted = params["dimension_numbers"][0][0]
             shape = equation.invars[0].aval.shape

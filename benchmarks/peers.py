@@ -10,17 +10,18 @@ from typing import Any
 
 import numpy as np
 
+from experiment.config import InputError
 from experiment.stream import slices
 
 
 def jax_tutorial(_: Any):
     """``train`` as tutorials of JAX write it."""
-    from jax_gan.train import Metrics, train_step
+    from jax_gan.train import Metrics
 
     def run(game: Any, batches: Any) -> tuple[Any, Any]:
         rows = []
         for batch in slices(batches):
-            game, metrics = train_step(game, batch)
+            game, metrics = game.step(batch)
             rows.append([float(value) for value in metrics])
         return game, Metrics(*np.array(rows).T)
 
@@ -28,13 +29,19 @@ def jax_tutorial(_: Any):
 
 
 def torch_tutorial(game: Any):
-    """``train`` as tutorials of PyTorch write it."""
+    """``train`` as tutorials of PyTorch write it.
+
+    Raises:
+        InputError: both players move at once, which no tutorial teaches.
+    """
     import torch
     from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
     from torch_ref.train import Metrics
 
     G, D = game.generator.network, game.discriminator.network
+    if G.config.updates == "simultaneous":
+        raise InputError("tutorials of PyTorch teach Algorithm 1 alone")
     of_g, of_d = game.generator.optimizer, game.discriminator.optimizer
     for network, optimizer in ((G, of_g), (D, of_d)):
         network.to(memory_format=torch.contiguous_format)

@@ -6,11 +6,13 @@ holds the README against them.
 
 import ast
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from benchmarks.results import SCHEMA, tabulate
+from experiment.pages import describe, markdown_table
+from parity_tests.report import rung_rows
 
 ROOT = Path(__file__).parent.parent
 KINDS = (
@@ -77,18 +79,6 @@ def _function(path: Path, name: str) -> str:
     return "\n".join(kept)
 
 
-def table(header: list[str], rows: list[list[str]]) -> str:
-    """A table in Markdown."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def machine_line(machine: Mapping[str, Any]) -> str:
-    """What a measurement was made on, in a sentence."""
-    versions = ", ".join(f"{k} {v}" for k, v in machine["versions"].items())
-    return f"{machine['cpu']}, {machine['cores']} cores; {versions}; float32."
-
-
 def _demo(results: dict[str, Any]) -> str:
     gaps = results["largest_difference"]
     over = f"{results['compared_iterations']} float64 iterations"
@@ -99,27 +89,45 @@ def _demo(results: dict[str, Any]) -> str:
     ]
     for name, speed in results["images_per_second"].items():
         rows.append([f"images/s, {name}", f"{speed:,}"])
-    shown = table([f"recipe {results['recipe']}", "both twins"], rows)
-    return f"{shown}\n\n{machine_line(results['machine'])}"
+    for name, of in results["quality"].items():
+        shown = (
+            f"{of['digits']} digits, the commonest {of['largest_share']:.0%}, "
+            f"confidence {of['confidence']:.2f}, "
+            f"Frechet distance {of['frechet_distance']:.1f}"
+        )
+        rows.append([f"{of['images']:,} samples, {name}", shown])
+    table = markdown_table([f"recipe {results['recipe']}", "both twins"], rows)
+    return f"{table}\n\n{describe(results['machine'])}; float32."
+
+
+def _ladder(results: dict[str, Any]) -> str:
+    header = ["rung", "comparisons", "nearest to its bound", "bound"]
+    table = markdown_table(header, rung_rows(results["measured"]))
+    return f"{table}\n\n{describe(results['machine'])}."
 
 
 def _parity(results: dict[str, Any]) -> str:
     rows = []
-    for recipe in ("lecture", "mlp", "dcgan"):
+    for recipe in ("lecture", "mlp", "dcgan", "paper"):
         runs = [
             gaps
-            for name, gaps in results.items()
+            for name, gaps in results["measured"].items()
             if "test_100_steps" in name and f"{recipe}-" in name
         ]
-        worst = [max(gaps[kind] for gaps in runs) for kind in KINDS]
-        errors = [f"{error:.1e}" if error else "none" for error in worst]
+        worst = [
+            max(gaps[kind]["error"] for gaps in runs if kind in gaps)
+            if any(kind in gaps for gaps in runs)
+            else None
+            for kind in KINDS
+        ]
+        errors = ["none" if e is None else f"{e:.1e}" for e in worst]
         rows.append([f"{recipe}, {len(runs)} runs", *errors])
-    return table(["recipe", *KINDS], rows)
+    return markdown_table(["recipe", *KINDS], rows)
 
 
 def _speed(results: dict[str, Any]) -> str:
     if results.get("schema") == SCHEMA:
-        return _ladder(results)
+        return _best_forms(results)
     rows = []
     for name, result in results["recipes"].items():
         pace = result["ms_per_iteration"]
@@ -137,10 +145,11 @@ def _speed(results: dict[str, Any]) -> str:
         "PyTorch, eager, fused",
         "PyTorch / JAX",
     ]
-    return f"{table(header, rows)}\n\n{machine_line(results['machine'])}"
+    table = markdown_table(header, rows)
+    return f"{table}\n\n{describe(results['machine'])}; float32."
 
 
-def _ladder(results: dict[str, Any]) -> str:
+def _best_forms(results: dict[str, Any]) -> str:
     """The best form of each twin, by workload."""
     lines = []
     for name, workload in results["workloads"].items():
@@ -158,11 +167,13 @@ def _ladder(results: dict[str, Any]) -> str:
         lines.append([f"{recipe}, batch {batch}", *paces, between, verdict])
     header = ["recipe", "JAX's best", "PyTorch's best"]
     header += ["PyTorch / JAX (95 %)", "JAX is"]
-    return f"{table(header, lines)}\n\n{machine_line(results['machine'])}"
+    table = markdown_table(header, lines)
+    return f"{table}\n\n{describe(results['machine'])}; float32."
 
 
 _TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "demo": ("benchmarks/demo/demo.json", _demo),
-    "parity": ("parity_tests/parity.json", _parity),
+    "ladder": ("parity_tests/report/parity.json", _ladder),
+    "parity": ("parity_tests/report/parity.json", _parity),
     "speed": ("benchmarks/speed.json", _speed),
 }

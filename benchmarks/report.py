@@ -12,8 +12,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.readme import machine_line, table
 from benchmarks.results import BUSY, Row, Table, paces, tabulate, whole_sets
+from experiment.pages import describe, markdown_table
 
 _COLORS = {"jax": "#2f8f4e", "torch": "#d97706"}
 _DASHES = ("-", "--", ":", "-.", (0, (8, 2)), (0, (1, 3)), (0, (6, 1, 1, 1)))
@@ -51,7 +51,7 @@ def write(folder: Path, results: Mapping[str, Any]) -> None:
     lines = ["# The ladder", "", *(f"{line}\n" for line in head)]
     page = ["<h1>The ladder</h1>", *(f"<p>{_safe(line)}</p>" for line in head)]
     for title, _, rows, notes, plots in parts:
-        lines += [f"## {title}", "", table(_HEADER, rows), ""]
+        lines += [f"## {title}", "", markdown_table(_HEADER, rows), ""]
         lines += [f"- {note}" for note in notes] + [""]
         page += [f"<h2>{_safe(title)}</h2>", _html_table(_HEADER, rows)]
         page.append("<ul>" + "".join(f"<li>{_safe(n)}" for n in notes))
@@ -70,7 +70,7 @@ def _title(name: str, workload: Mapping[str, Any]) -> str:
 def _head(results: Mapping[str, Any]) -> list[str]:
     plan = results["plan"]
     lines = [
-        machine_line(results["machine"]),
+        f"{describe(results['machine'])}; float32.",
         f"Device {plan['device']}, products {plan['matmul']}. A fresh process "
         f"for each variant, {plan['sets']} sets of {plan['rounds']} rounds; "
         "every round asks all for a block in a new random order.",

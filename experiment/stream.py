@@ -1,6 +1,6 @@
 """The shared stream: all randomness of training, as a function of the step.
 
-Everything random in Algorithm 1 (the minibatch x, the noise z, the dropout
+Everything random in a run (the minibatch x, the noise z, the dropout
 masks) is drawn here, before the step, with a counter-based generator keyed by
 (seed, step). So the steps themselves are deterministic, both twins see the
 same numbers, and a run that stopped goes on as if it had not.
@@ -17,7 +17,7 @@ from experiment.config import Config
 
 
 class DiscriminatorBatch(NamedTuple):
-    """What one discriminator step consumes.
+    """What one discriminator step consumes, or one simultaneous step.
 
     Attributes:
         x: minibatch of real data, (m, *sample).
@@ -74,21 +74,31 @@ class Stream:
     config: Config
     data: NDArray[np.floating]
 
-    def batch(self, step: int) -> Batch:
-        """What iteration ``step`` (from 0) of Algorithm 1 consumes."""
+    def batch(self, step: int) -> Batch | DiscriminatorBatch:
+        """What iteration ``step`` (from 0) consumes.
+
+        Simultaneous players share one fake batch: a discriminator batch.
+        """
         config, rng = self.config, _generator(self.config, step)
         k, m = config.k, config.batch_size
+        if config.updates == "simultaneous":
+            return self._discriminator_batch(rng, (m,))
         return Batch(
-            DiscriminatorBatch(
-                x=self.data[rng.integers(len(self.data), size=(k, m))],
-                z=_noise(config, rng, (k, m)),
-                real_masks=self._masks(rng, (k, m)),
-                fake_masks=self._masks(rng, (k, m)),
-            ),
+            self._discriminator_batch(rng, (k, m)),
             GeneratorBatch(_noise(config, rng, (m,)), self._masks(rng, (m,))),
         )
 
-    def batches(self, first: int, count: int) -> Batch:
+    def _discriminator_batch(
+        self, rng: np.random.Generator, shape: tuple[int, ...]
+    ) -> DiscriminatorBatch:
+        return DiscriminatorBatch(
+            x=self.data[rng.integers(len(self.data), size=shape)],
+            z=_noise(self.config, rng, shape),
+            real_masks=self._masks(rng, shape),
+            fake_masks=self._masks(rng, shape),
+        )
+
+    def batches(self, first: int, count: int) -> Any:
         """``count`` iterations from ``first``, stacked on a leading axis."""
         return stack([self.batch(first + i) for i in range(count)])
 
@@ -149,6 +159,19 @@ def stack(batches: list[Any]) -> Any:
     return map_arrays(lambda *arrays: np.stack(arrays), *batches)
 
 
+def length(stacked: Any) -> int:
+    """Length of the leading axis of stacked batches.
+
+    Example:
+        >>> length(GeneratorBatch([1, 2], {}))
+        2
+    """
+    first = stacked
+    while isinstance(first, tuple):
+        first = first[0]
+    return len(first)
+
+
 def slices(stacked: Any) -> Iterator[Any]:
     """Iterates over the leading axis of stacked batches.
 
@@ -156,8 +179,5 @@ def slices(stacked: Any) -> Iterator[Any]:
         >>> list(slices(GeneratorBatch([1, 2], {"input": [3, 4]})))[1]
         GeneratorBatch(z=2, masks={'input': 4})
     """
-    first = stacked
-    while isinstance(first, tuple):
-        first = first[0]
-    for i in range(len(first)):
+    for i in range(length(stacked)):
         yield map_arrays(lambda array, i=i: array[i], stacked)

@@ -1,8 +1,8 @@
 """The GAN of Goodfellow et al. 2014 in JAX, functional and jitted."""
 
 from jax_gan.accelerate import FORMS
+from jax_gan.create import create
 from jax_gan.device import place, select_device
-from jax_gan.game import create
 from jax_gan.sample import device_stream, discriminate, sample_images
 from jax_gan.seeds import stack_games, train_seeds
 from jax_gan.train import train, train_step

@@ -5,19 +5,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 import optax
-from flax import linen as nn
 from jax import Array
 from jax.tree_util import register_dataclass
-from numpy.typing import NDArray
-
-from experiment.config import Config, InputError
-from experiment.data import mean_logit
-from jax_gan.losses import GENERATOR_LOSSES
-from jax_gan.models import create_networks
-from jax_gan.optim import OPTIMIZERS
 
 
 @register_dataclass
@@ -62,11 +52,16 @@ class Player:
 @register_dataclass
 @dataclass(frozen=True)
 class Game:
-    """The state of Algorithm 1: both players, and what G descends."""
+    """The state of a game: both players, what G descends, who moves when."""
 
     generator: Player
     discriminator: Player
     generator_loss: Callable[[Array], Array] = field(metadata={"static": True})
+    updates: Callable[..., Any] = field(metadata={"static": True})
+
+    def step(self, batch: Any) -> tuple["Game", Any]:
+        """One iteration by the game's rule: the next game, and metrics."""
+        return self.updates(self, batch)
 
     def generate(self, z: Array) -> Array:
         """G(z) in evaluation."""
@@ -75,53 +70,3 @@ class Game:
     def discriminate(self, x: Array) -> Array:
         """D(x) in evaluation, as a probability."""
         return jax.nn.sigmoid(self.discriminator.evaluate(x, {}))
-
-
-def create(
-    config: Config, data: NDArray[np.floating], device: Any = None
-) -> Game:
-    """The game before its first step.
-
-    Args:
-        config: the experiment; its seed draws the weights.
-        data: the training set, (n, *sample): its shape, and its mean for
-            G's output bias, are used.
-        device: what ``select_device`` gave; JAX's default if not given.
-
-    Raises:
-        InputError: float64 is asked for, and JAX is not set to it.
-    """
-    if config.precision == "float64" and not jax.config.jax_enable_x64:
-        raise InputError(
-            "precision float64 is off in JAX: call select_device before create"
-        )
-    G, D = create_networks(config, data.shape[1:])
-    G_key, D_key = jax.random.split(jax.random.key(config.seed))
-    z = jnp.zeros((1, config.noise_size), config.dtype)
-    generator = _first_variables(G, G_key, z)
-    if config.output_bias == "mean":
-        generator["params"]["output"]["bias"] = jnp.array(mean_logit(data))
-    discriminator = _first_variables(D, D_key, jnp.array(data[:1]), {})
-    optimizer = OPTIMIZERS[config.optimizer]
-    game = Game(
-        _player(generator, G, optimizer(config, "generator")),
-        _player(discriminator, D, optimizer(config, "discriminator")),
-        GENERATOR_LOSSES[config.loss],
-    )
-    return jax.device_put(game, device)
-
-
-# Weights and batch statistics; games of equal configs share the program.
-_first_variables = jax.jit(nn.Module.init, static_argnums=0)
-
-
-def _player(
-    variables: Any, network: nn.Module, optimizer: optax.GradientTransformation
-) -> Player:
-    return Player(
-        variables["params"],
-        variables.get("batch_stats", {}),
-        optimizer.init(variables["params"]),
-        network,
-        optimizer,
-    )

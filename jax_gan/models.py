@@ -18,6 +18,7 @@ from jax_gan.layers import (
     dropout,
     leaky_relu,
 )
+from jax_gan.maxout import MaxoutDiscriminator
 
 OUTPUTS = {"sigmoid": sigmoid, "tanh": tanh, "linear": lambda h: h}
 
@@ -126,6 +127,7 @@ class DCGANDiscriminator(nn.Module):
 
 NETWORKS: dict[str, tuple[Any, Any]] = {
     "mlp": (MLPGenerator, MLPDiscriminator),
+    "maxout": (MLPGenerator, MaxoutDiscriminator),
     "dcgan": (DCGANGenerator, DCGANDiscriminator),
 }
 

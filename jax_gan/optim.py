@@ -1,7 +1,8 @@
-"""The gradient-based rule of Algorithm 1: Adam, or SGD with momentum."""
+"""The gradient-based rule of Algorithm 1: Adam, or momentum in two forms."""
 
 from functools import cache
 from math import log
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ from jax import Array
 from optax.tree_utils import tree_update_moment
 
 from experiment.config import Config
+from experiment.schedules import iteration, learning_rate, momentum
 
 
 # Cached, since jit tells optimizers apart by identity: games of equal configs
@@ -56,26 +58,66 @@ def sgd(config: Config, player: str) -> optax.GradientTransformation:
 
     v = momentum v + g, and p = p - rate v.
     """
-    momentum = optax.trace(config.momentum)
+    trace = optax.trace(config.momentum)
     return optax.chain(
-        momentum if config.momentum else optax.identity(),
+        trace if config.momentum else optax.identity(),
         _scale_by_rate(config, player),
     )
 
 
 def _scale_by_rate(config: Config, player: str) -> optax.GradientTransformation:
-    """Times -rate decay^t, where t counts iterations of Algorithm 1.
+    """Times -rate, the step size of this iteration."""
 
-    A power of decay would lose three digits in float32; its logarithm keeps
-    them.
+    def rate(count: Array) -> Array:
+        t = iteration(config, player, count)
+        return -learning_rate(config, player, t)
+
+    return optax.scale_by_schedule(rate)
+
+
+class VelocityState(NamedTuple):
+    """Steps taken, and the velocity v of each weight."""
+
+    count: Array  # type: ignore[assignment]  # as Optax names it
+    velocity: optax.Updates
+
+
+@cache
+def classical_momentum(
+    config: Config, player: str
+) -> optax.GradientTransformation:
+    """Momentum as the authors' code has it (pylearn2; Sutskever et al. 2013).
+
+    v = mu v - rate g, and p = p + v. While mu and rate change this is not
+    ``sgd``, whose momentum is free of the rate.
     """
-    rate, decay, steps = config.schedule_of(player)
-    return optax.scale_by_schedule(
-        lambda count: -rate * jnp.exp(log(decay) * (count // steps))
-    )
+
+    def init(params):
+        zeros = jax.tree.map(jnp.zeros_like, params)
+        return VelocityState(jnp.zeros((), jnp.int32), zeros)
+
+    def update(gradients, state, params=None):
+        t = iteration(config, player, state.count)
+        mu, rate = momentum(config, t), learning_rate(config, player, t)
+        velocity = jax.tree.map(
+            lambda v, g: mu * v - rate * g, state.velocity, gradients
+        )
+        return velocity, VelocityState(state.count + 1, velocity)
+
+    return optax.GradientTransformation(init, update)
 
 
-OPTIMIZERS = {"adam": adam, "sgd": sgd}
+OPTIMIZERS = {
+    "adam": adam,
+    "sgd": sgd,
+    "classical-momentum": classical_momentum,
+}
 
 # The neutral names of optimizer state, by the names of Optax.
-STATE_NAMES = {"mu": "m", "nu": "v", "count": "step", "trace": "momentum"}
+STATE_NAMES = {
+    "mu": "m",
+    "nu": "v",
+    "count": "step",
+    "trace": "momentum",
+    "velocity": "velocity",
+}

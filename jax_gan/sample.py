@@ -18,7 +18,7 @@ from experiment.stream import (
     mask_units,
 )
 from jax_gan.game import Game
-from jax_gan.train import Metrics, train_step
+from jax_gan.train import Metrics
 
 
 def sample_images(game: Game, z: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -36,7 +36,9 @@ def discriminate(game: Game, x: NDArray[np.floating]) -> NDArray[np.floating]:
     return np.array(jax.jit(Game.discriminate)(game, x))
 
 
-def sample_batch(config: Config, data: Array, key: Array) -> Batch:
+def sample_batch(
+    config: Config, data: Array, key: Array
+) -> Batch | DiscriminatorBatch:
     """The batch of one iteration, drawn by JAX from the key.
 
     Distributed as ``experiment.stream.Stream.batch``, with other numbers.
@@ -59,13 +61,18 @@ def sample_batch(config: Config, data: Array, key: Array) -> Batch:
             for i, (name, (n, keep)) in enumerate(layers.items())
         }
 
+    def discriminator_batch(*shape: int) -> DiscriminatorBatch:
+        return DiscriminatorBatch(
+            x=data[random.randint(keys[0], shape, 0, len(data))],
+            z=noise(keys[1], *shape),
+            real_masks=masks(keys[2], *shape),
+            fake_masks=masks(keys[3], *shape),
+        )
+
+    if config.updates == "simultaneous":
+        return discriminator_batch(m)
     return Batch(
-        DiscriminatorBatch(
-            x=data[random.randint(keys[0], (k, m), 0, len(data))],
-            z=noise(keys[1], k, m),
-            real_masks=masks(keys[2], k, m),
-            fake_masks=masks(keys[3], k, m),
-        ),
+        discriminator_batch(k, m),
         GeneratorBatch(noise(keys[4], m), masks(keys[5], m)),
     )
 
@@ -87,7 +94,7 @@ def device_stream(
     def run(game: Game, data: Array, key: Array, first: int, count: int):
         def iteration(game: Game, step: Array):
             batch = sample_batch(config, data, random.fold_in(key, step))
-            return train_step(game, batch)
+            return game.step(batch)
 
         return lax.scan(iteration, game, first + jnp.arange(count))
 

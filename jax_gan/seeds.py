@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from experiment.stream import Batch
 from jax_gan.game import Game
 from jax_gan.train import Metrics, train
 
@@ -20,7 +20,7 @@ def stack_games(games: Sequence[Game]) -> Game:
 
 
 @partial(jax.jit, donate_argnames="game")
-def train_seeds(game: Game, batches: Batch) -> tuple[Game, Metrics]:
+def train_seeds(game: Game, batches: Any) -> tuple[Game, Metrics]:
     """``train`` of many games at once.
 
     Args:

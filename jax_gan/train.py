@@ -79,10 +79,10 @@ def train_step(game: Game, batch: Batch) -> tuple[Game, Metrics]:
 
 
 @partial(jax.jit, donate_argnames="game")
-def train(game: Game, batches: Batch) -> tuple[Game, Metrics]:
+def train(game: Game, batches: Any) -> tuple[Game, Metrics]:
     """A run: one iteration for each of the stacked batches.
 
     The given game is used up (its buffers are donated); go on with the
     returned one.
     """
-    return lax.scan(train_step, game, batches)
+    return lax.scan(Game.step, game, batches)

@@ -4,9 +4,9 @@ import argparse
 import sys
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, get_args
 
-import pytest
 from rich.console import Console
 from rich.table import Table
 
@@ -14,22 +14,13 @@ from experiment.config import Config, InputError
 from experiment.data import load as load_data
 from experiment.parser import Parser, run_command
 from experiment.recipes import RECIPES, recipe
-from parity_tests.compare import NO_GAP, Gap
-from parity_tests.diagnose import diagnose
-from parity_tests.faults import FAULTS
-from parity_tests.faults.base import MOST_STEPS
-from parity_tests.goldens import FOLDER, rebuild_goldens
-from parity_tests.report import FOLDER as REPORT
-from parity_tests.report import report
+from parity_tests.compare import NO_GAP
+from parity_tests.diagnose import Parting, accounts_of_twins, diagnose
 from parity_tests.small import small_config, small_data
-from parity_tests.trajectory import (
-    STATES_AT,
-    Implementation,
-    Row,
-    load,
-    record,
-    replay,
-)
+from parity_tests.trajectory import Implementation, Row, drive, load, replay
+
+# Commands import the frameworks that they need: replay needs those of the
+# implementation and no other.
 
 TOLERANCE = 1e-12  # of float64; float32 has none: rounding errors grow
 
@@ -77,40 +68,62 @@ def _add_report(commands: Any) -> None:
     command.add_argument(
         "--out",
         type=Path,
-        default=REPORT,
+        default=Path(__file__).parent / "report",
         metavar="DIR",
         help="folder (default: parity_tests/report, the committed one)",
     )
 
 
 def _report(options: argparse.Namespace) -> int:
+    from parity_tests.report import report
+
     return report(options.out)
 
 
 def _add_diagnose(commands: Any) -> None:
     command = commands.add_parser(
         "diagnose",
-        help="plant a fault and see where the twins part",
-        description="Plants a fault in the PyTorch twin of a small game and "
-        "names the first iteration, phase and tensor where the twins part, "
-        "and how the gap grows. Without --fault it lists the faults.",
+        help="see where the twins part after a fault, or where yours does",
+        description="Names the first iteration, phase and tensor where two "
+        "implementations of a small game part, and how the gap grows: the "
+        "twins with a fault planted in PyTorch's, or the reference and "
+        "another implementation. Without options it lists the faults.",
+        epilog="Example: python -m parity_tests diagnose --fault 'b2 is .9991'",
     )
     command.set_defaults(command=_diagnose)
-    command.add_argument("--fault", help="its name, or a part of it")
+    of = command.add_mutually_exclusive_group()
+    of.add_argument("--fault", help="its name, or a part of it")
+    of.add_argument(
+        "--implementation",
+        metavar="MODULE:OBJECT",
+        help="of the protocol parity_tests.trajectory.Implementation",
+    )
+    command.add_argument(
+        "--recipe",
+        default="mlp",
+        help="of the small game, for --implementation: mlp (default) or dcgan",
+    )
     command.add_argument(
         "--steps", type=int, default=10, help="iterations (default: 10)"
     )
 
 
 def _diagnose(options: argparse.Namespace) -> int:
-    if options.fault is None:
-        for fault in FAULTS:
-            print(f"{fault.group}: {fault.name}")
-        return 0
+    from parity_tests.faults import FAULTS
+    from parity_tests.faults.base import MOST_STEPS
+
     if not 1 <= options.steps <= MOST_STEPS:
         raise InputError(
             f"--steps is {options.steps}: it must be from 1 to {MOST_STEPS}"
         )
+    if options.implementation is not None:
+        found = _diagnose_implementation(options)
+        print(found or f"{options.implementation} and the reference agree")
+        return 1 if found else 0
+    if options.fault is None:
+        for fault in FAULTS:
+            print(f"{fault.group}: {fault.name}")
+        return 0
     for fault in FAULTS:
         if options.fault in fault.name:
             break
@@ -120,12 +133,34 @@ def _diagnose(options: argparse.Namespace) -> int:
             "python -m parity_tests diagnose lists them"
         )
     print(f"Planted: {fault.name}")
-    config = small_config(**fault.config)
-    with pytest.MonkeyPatch.context() as patch:
-        fault.plant(patch)
-        found = diagnose(config, small_data(), options.steps)
+    with fault.planted():
+        accounts = accounts_of_twins(
+            small_config(**fault.config), small_data(), options.steps
+        )
+        found = diagnose(accounts)
     print(found or f"The twins do not part: {fault.equivalent}")
     return 0
+
+
+def _diagnose_implementation(options: argparse.Namespace) -> Parting | None:
+    """Records the reference with its state after every iteration; drives."""
+    from parity_tests.faults.base import DCGAN
+    from parity_tests.recording import record
+
+    changes = {"mlp": {}, "dcgan": DCGAN}.get(options.recipe)
+    if changes is None:
+        raise InputError(
+            f"--recipe {options.recipe!r} has no small game; known: mlp, dcgan"
+        )
+    implementation = find_implementation(options.implementation)
+    every = range(1, options.steps + 1)
+    with TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "trajectory"
+        config = small_config(**changes)
+        record(config, small_data(), options.steps, folder, every)
+        return diagnose(
+            (ours, theirs) for _, ours, theirs in drive(folder, implementation)
+        )
 
 
 def _add_record(commands: Any) -> None:
@@ -133,10 +168,9 @@ def _add_record(commands: Any) -> None:
         "record",
         help="write a trajectory of the reference",
         description="Runs the PyTorch reference and writes its initial state, "
-        "every batch and every metric, and at iterations "
-        f"{', '.join(map(str, STATES_AT))} and the last one gradients, "
-        "weights, moments and statistics. index.json in the folder explains "
-        "all of them.",
+        "every batch and every metric, and at iterations 1, 2, 3, 10, 100 and "
+        "the last one gradients, weights, moments and statistics. index.json "
+        "in the folder explains all of them.",
         epilog="Example: python -m parity_tests record --recipe lecture "
         "--steps 10 --out runs/trajectory",
     )
@@ -170,6 +204,8 @@ def _add_record(commands: Any) -> None:
 
 
 def _record(options: argparse.Namespace) -> int:
+    from parity_tests.recording import record
+
     names = ("batch_size", "seed", "precision", "data")
     changes = {name: getattr(options, name) for name in names}
     given = {name: v for name, v in changes.items() if v is not None}
@@ -198,11 +234,11 @@ def _add_replay(commands: Any) -> None:
     )
     command.add_argument(
         "--implementation",
-        default="parity_tests.nnx_gan:NNX",
+        default="parity_tests.nnx_replay:NNX",
         metavar="MODULE:OBJECT",
         help="a class, or a function, that takes nothing and gives an object "
         "of the protocol parity_tests.trajectory.Implementation "
-        "(default: parity_tests.nnx_gan:NNX)",
+        "(default: parity_tests.nnx_replay:NNX)",
     )
 
 
@@ -290,7 +326,9 @@ def _add_goldens(commands: Any) -> None:
 
 
 def _goldens(options: argparse.Namespace) -> int:
-    found: dict[str, Gap] = rebuild_goldens(options.write)
+    from parity_tests.goldens import FOLDER, rebuild_goldens
+
+    found = rebuild_goldens(options.write)
     for name, value in found.items():
         print(f"{FOLDER.name}/{name}: {value}")
     return int(max(found.values()).error > TOLERANCE)

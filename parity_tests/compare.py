@@ -14,6 +14,17 @@ KINDS = {
 }
 
 
+Arrays = dict[str, NDArray]
+
+
+class Account(NamedTuple):
+    """What one iteration left behind in one implementation, by name."""
+
+    metrics: Arrays
+    gradients: Arrays
+    state: Arrays  # weights, statistics and moments
+
+
 class Gap(NamedTuple):
     """The largest absolute difference, and the leaf that has it."""
 
@@ -56,3 +67,22 @@ def gap(ours: Mapping[str, NDArray], theirs: Mapping[str, NDArray]) -> Gap:
         error = float(np.abs(a - b).max(initial=0))
         worst = max(worst, Gap(error, name))
     return worst
+
+
+def by_kind(
+    ours: Mapping[str, NDArray], theirs: Mapping[str, NDArray]
+) -> dict[str, Gap]:
+    """The gaps of two states: of weights, moments and statistics.
+
+    A kind that the game does not have is left out.
+
+    Raises:
+        AssertionError: as ``gap``.
+    """
+    found = {}
+    for kind, part in KINDS.items():
+        mine = {name: array for name, array in ours.items() if part in name}
+        other = {name: array for name, array in theirs.items() if part in name}
+        if mine or other:
+            found[kind] = gap(mine, other)
+    return found

@@ -1,6 +1,7 @@
 """Fixtures, and the table of measured errors at the end of the output."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -18,7 +19,8 @@ _COMPILING = (
     "test_each_twin",
 )
 
-_MEASURED: dict[str, dict[str, Gap]] = {}
+Bounds = float | dict[str, float] | None
+_MEASURED: dict[str, dict[str, tuple[Gap, float | None]]] = {}
 
 
 def pytest_addoption(parser):
@@ -40,10 +42,15 @@ def _leave_no_trace(request):
 
 @pytest.fixture(scope="session")
 def digits():
-    """The data of a config; each set is loaded once."""
+    """The data of a config; each set is loaded once.
+
+    The digits at hand stand for mnist, which is not.
+    """
     cache = {}
 
     def load_for(config):
+        if config.data == "mnist":
+            config = replace(config, data="mnist5k")
         key = config.output, config.precision, config.data
         if key not in cache:
             cache[key] = load(config)
@@ -60,10 +67,15 @@ def tiny():
 
 @pytest.fixture
 def measured(request):
-    """Where a test leaves the errors that it measured."""
+    """Where a test leaves what it measured, to be held against bounds."""
 
-    def record(gaps: dict[str, Gap]) -> None:
-        _MEASURED[f"{request.module.__name__}::{request.node.name}"] = gaps
+    def record(gaps: dict[str, Gap], bounds: Bounds = None) -> None:
+        if not isinstance(bounds, dict):
+            bounds = {} if bounds is None else dict.fromkeys(gaps, bounds)
+        test = f"{request.module.__name__}::{request.node.name}"
+        _MEASURED[test] = {k: (v, bounds.get(k)) for k, v in gaps.items()}
+        for kind, bound in bounds.items():
+            assert gaps[kind].error <= bound, f"{kind}: {gaps[kind]} > {bound}"
 
     return record
 
@@ -74,11 +86,14 @@ def pytest_terminal_summary(terminalreporter, config):
         return
     terminalreporter.section("largest difference between the twins")
     for name, gaps in _MEASURED.items():
-        errors = "  ".join(f"{k} {v.error:.1e}" for k, v in gaps.items())
+        errors = "  ".join(f"{k} {v.error:.1e}" for k, (v, _) in gaps.items())
         terminalreporter.write_line(f"{name.split('::')[1]:<48} {errors}")
     if path := config.getoption("record"):
         rows = {
-            name: {kind: found.error for kind, found in gaps.items()}
+            name: {
+                kind: {"error": found.error, "bound": bound}
+                for kind, (found, bound) in gaps.items()
+            }
             for name, gaps in _MEASURED.items()
         }
         path.write_text(json.dumps(rows, indent=1) + "\n")

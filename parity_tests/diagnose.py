@@ -1,13 +1,13 @@
 """Where two games part: iteration, player, phase, tensor, and what follows."""
 
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from experiment.config import Config
-from parity_tests.compare import Gap, gap
-from parity_tests.pair import Pair
+from parity_tests.compare import Account, Gap, by_kind, gap
 
 
 class Parting(NamedTuple):
@@ -38,51 +38,74 @@ class Parting(NamedTuple):
         )
 
 
+def accounts_of_twins(
+    config: Config, data: NDArray[np.floating], steps: int
+) -> Iterator[tuple[Account, Account]]:
+    """What every iteration of both twins leaves behind, side by side."""
+    # A replay of another implementation needs only one of the frameworks.
+    from parity_tests.pair import Pair
+
+    pair = Pair(config, data)
+    for number in range(steps):
+        pair.step(number)
+        yield pair.accounts()
+
+
 def diagnose(
-    config: Config,
-    data: NDArray[np.floating],
-    steps: int,
-    bound: float = 1e-12,
+    accounts: Iterable[tuple[Account, Account]], bound: float = 1e-12
 ) -> Parting | None:
-    """Runs both twins side by side until they part, and on to the end.
+    """Follows two implementations until they part, and on to the end.
 
     Args:
-        config: the experiment, best in float64.
-        data: its training set.
-        steps: iterations of the run.
-        bound: how far apart the twins may be.
+        accounts: of every iteration, of both, best in float64.
+        bound: how far apart they may be.
 
     Returns:
         Where they part, or None if they never do.
     """
-    pair = Pair(config, data)
     first: tuple[int, str, str, Gap] | None = None
     growth: list[float] = []
-    for number in range(steps):
-        pair.step(number)
-        places = _places(pair)
+    for iteration, (ours, theirs) in enumerate(accounts, start=1):
+        places = list(_places(ours, theirs))
         growth.append(max(found for *_, found in places).error)
         for phase, kind, found in places:
             if first is None and found.error > bound:
-                first = number + 1, phase, kind, found
+                first = iteration, phase, kind, found
     return Parting(*first, growth) if first else None
 
 
-def _places(pair: Pair) -> list[tuple[str, str, Gap]]:
+def _places(ours: Account, theirs: Account) -> Iterator[tuple[str, str, Gap]]:
     """Phase, kind and gap of all of an iteration, in the order of its making.
 
     Statistics come last: both steps move those of both players.
     """
-    ours, theirs = pair.metrics
-    places, statistics = [], []
     for side in ("discriminator", "generator"):
-        of_generator = side == "generator"
-        names = [n for n in ours if (n == "generator_loss") == of_generator]
-        metrics = gap(
-            {n: ours[n] for n in names}, {n: theirs[n] for n in names}
-        )
-        found = {"metrics": metrics, **pair.gaps((side,))}
-        for kind in ("metrics", "gradients", "moments", "weights"):
-            places.append((f"{side} step", kind, found[kind]))
-        statistics.append(("either step", "statistics", found["statistics"]))
-    return places + statistics
+        mine, other = _of_player(side, ours), _of_player(side, theirs)
+        states = by_kind(mine.state, other.state)
+        found = {
+            "metrics": gap(mine.metrics, other.metrics),
+            "gradients": gap(mine.gradients, other.gradients),
+            "moments": states["moments"],
+            "weights": states["weights"],
+        }
+        for kind, value in found.items():
+            yield f"{side} step", kind, value
+    states = by_kind(ours.state, theirs.state)
+    if "statistics" in states:
+        yield "either step", "statistics", states["statistics"]
+
+
+def _of_player(side: str, account: Account) -> Account:
+    """The part of an account that is due to a step of one player."""
+    of_generator = side == "generator"
+    return Account(
+        {
+            name: value
+            for name, value in account.metrics.items()
+            if (name == "generator_loss") == of_generator
+        },
+        *(
+            {k: v for k, v in arrays.items() if k.startswith(f"{side}/")}
+            for arrays in (account.gradients, account.state)
+        ),
+    )

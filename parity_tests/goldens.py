@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from experiment.config import Config, InputError
 from experiment.recipes import recipe
 from parity_tests.compare import NO_GAP, Gap, gap
-from parity_tests.trajectory import load, record
+from parity_tests.recording import record
+from parity_tests.trajectory import load
 
 FOLDER = Path(__file__).parent / "goldens"
 

@@ -1,21 +1,27 @@
 """The two twins as implementations that replay a trajectory."""
 
-from types import ModuleType
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-import jax_gan
-import torch_ref
 from experiment.stream import Batch, DiscriminatorBatch, GeneratorBatch
 from parity_tests.trajectory import config_from
 
 
 class _Twin:
-    """A twin in the protocol ``parity_tests.trajectory.Implementation``."""
+    """A twin in the protocol ``parity_tests.trajectory.Implementation``.
 
-    twin: ModuleType
+    It is imported when it is asked for: the other's framework need not be
+    there.
+    """
+
+    name: str
+
+    def __init__(self) -> None:
+        """Imports the twin."""
+        self.twin = import_module(self.name)
 
     def load_state(
         self, config: dict[str, Any], state: dict[str, NDArray]
@@ -30,7 +36,7 @@ class _Twin:
     def iterate(self, batch: dict[str, NDArray]) -> dict[str, float]:
         """One iteration; its metrics."""
         placed = self.twin.place(nested_batch(batch), self._device)
-        self._game, metrics = self.twin.train_step(self._game, placed)
+        self._game, metrics = self._game.step(placed)
         return {name: float(v) for name, v in metrics._asdict().items()}
 
     def read_state(self) -> dict[str, NDArray]:
@@ -41,16 +47,16 @@ class _Twin:
 class Jax(_Twin):
     """The twin in JAX."""
 
-    twin = jax_gan
+    name = "jax_gan"
 
 
 class Torch(_Twin):
     """The twin in PyTorch: the reference, which replays itself."""
 
-    twin = torch_ref
+    name = "torch_ref"
 
 
-def nested_batch(flat: dict[str, NDArray]) -> Batch:
+def nested_batch(flat: dict[str, NDArray]) -> Batch | DiscriminatorBatch:
     """A trajectory's batch as the stream's; undoes ``flat_batch``."""
 
     def masks(prefix: str) -> dict[str, NDArray]:
@@ -60,12 +66,13 @@ def nested_batch(flat: dict[str, NDArray]) -> Batch:
             if name.startswith(prefix)
         }
 
-    return Batch(
-        DiscriminatorBatch(
-            x=flat["discriminator/x"],
-            z=flat["discriminator/z"],
-            real_masks=masks("discriminator/real_masks/"),
-            fake_masks=masks("discriminator/fake_masks/"),
-        ),
-        GeneratorBatch(flat["generator/z"], masks("generator/masks/")),
+    of_d = DiscriminatorBatch(
+        x=flat["discriminator/x"],
+        z=flat["discriminator/z"],
+        real_masks=masks("discriminator/real_masks/"),
+        fake_masks=masks("discriminator/fake_masks/"),
     )
+    if "generator/z" not in flat:  # simultaneous
+        return of_d
+    of_g = GeneratorBatch(flat["generator/z"], masks("generator/masks/"))
+    return Batch(of_d, of_g)

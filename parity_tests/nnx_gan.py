@@ -10,15 +10,12 @@ from itertools import pairwise
 from math import log, prod
 from typing import Any
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import nnx
 from jax.nn import log_sigmoid, relu, sigmoid, tanh
 
 OUTPUTS = {"sigmoid": sigmoid, "tanh": tanh, "linear": lambda h: h}
-NAMES = {"mu": "m", "nu": "v", "count": "step", "trace": "momentum"}
 
 
 class BatchNorm(nnx.BatchNorm):
@@ -67,13 +64,18 @@ def create_layers(config):
 
 def create_optimizer(config, layers, rate, steps):
     """Adam or SGD at rate decay^iteration, with ``steps`` an iteration."""
+    floor = config["min_learning_rate"]
     rule: Any = optax.identity()
     if config["optimizer"] == "adam":
         rule = optax.scale_by_adam(config["b1"], config["b2"])
     elif config["momentum"]:
         rule = optax.trace(config["momentum"])
     schedule = optax.scale_by_schedule(
-        lambda n: -rate * jnp.exp(log(config["decay"]) * (n // steps))
+        lambda n: (
+            -jnp.maximum(
+                rate * jnp.exp(log(config["decay"]) * (n // steps)), floor
+            )
+        )
     )
     return nnx.Optimizer(layers, optax.chain(rule, schedule), wrt=nnx.Param)
 
@@ -142,43 +144,3 @@ def iterate(config, G, D, of_G, of_D, batch):
         "fake_probability": fake_probability,
         "generator_loss": generator_loss,
     }
-
-
-class NNX:
-    """The game, as a replay drives it."""
-
-    def load_state(self, config, state):
-        """Builds both players and fills every variable of theirs."""
-        jax.config.update("jax_enable_x64", config["precision"] == "float64")
-        jax.config.update("jax_default_matmul_precision", "highest")
-        G, D = create_layers(config)
-        rate = config["learning_rate"]
-        of_D = create_optimizer(config, D, rate, config["k"])
-        rate = config["generator_learning_rate"] or rate
-        self.game = G, D, create_optimizer(config, G, rate, 1), of_D
-        self.step = nnx.jit(partial(iterate, config))
-        for name, variable in self.variables():
-            # Not [...], which would keep the float32 that NNX gives statistics.
-            variable.set_value(jnp.array(state[name]))
-
-    def variables(self):
-        """Every variable of the game, under its neutral name."""
-        G, D, of_G, of_D = self.game
-        players = {"generator": (G, of_G), "discriminator": (D, of_D)}
-        for side, (layers, optimizer) in players.items():
-            for path, v in nnx.to_flat_state(nnx.state(layers)):
-                kind = "params" if isinstance(v, nnx.Param) else "statistics"
-                yield "/".join(map(str, (side, kind, *path))), v
-            moments = nnx.to_flat_state(nnx.state(optimizer.opt_state))
-            for path, v in moments:
-                name = side, "optimizer", NAMES[str(path[1])], *path[2:]
-                yield "/".join(map(str, name)), v
-
-    def iterate(self, batch):
-        """One iteration of Algorithm 1; its metrics."""
-        metrics = self.step(*self.game, jax.tree.map(jnp.array, batch))
-        return {name: float(value) for name, value in metrics.items()}
-
-    def read_state(self):
-        """Weights, statistics and moments, copied."""
-        return {name: np.array(v[...]) for name, v in self.variables()}

@@ -1,6 +1,6 @@
 """Both twins from the same weights on the same stream, side by side."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ import jax_gan
 import torch_ref
 from experiment.config import Config
 from experiment.stream import Stream, fixed_noise
-from parity_tests.compare import KINDS, NO_GAP, Gap, gap
+from parity_tests.compare import NO_GAP, Account, Arrays, Gap, by_kind, gap
 from torch_ref.weights import named_parameters, neutral
 
 SIDES = ("generator", "discriminator")
@@ -73,33 +73,32 @@ class Pair:
     def step(self, number: int) -> Gap:
         """One iteration of both on the same batch; the gap of its metrics."""
         batch = self._stream.batch(number)
-        self.ours, our_metrics = jax_gan.train_step(
-            self.ours, jax_gan.place(batch, self._device)
+        self.ours, our_metrics = self.ours.step(
+            jax_gan.place(batch, self._device)
         )
-        self.theirs, their_metrics = torch_ref.train_step(
-            self.theirs, torch_ref.place(batch)
-        )
+        self.theirs, their_metrics = self.theirs.step(torch_ref.place(batch))
         ours = {k: np.array(v) for k, v in our_metrics._asdict().items()}
         theirs = {k: v.numpy() for k, v in their_metrics._asdict().items()}
-        self.metrics = ours, theirs
+        self._metrics = ours, theirs
         return gap(ours, theirs)
 
-    def gaps(self, sides: Sequence[str] = SIDES) -> dict[str, Gap]:
-        """The gaps of all that a step leaves behind, by kind."""
-        ours = _of(sides, jax_gan.to_numpy(self.ours))
-        theirs = _of(sides, torch_ref.to_numpy(self.theirs))
-        found = {
-            kind: gap(
-                {k: v for k, v in ours.items() if part in k},
-                {k: v for k, v in theirs.items() if part in k},
-            )
-            for kind, part in KINDS.items()
-        }
-        gradients = gap(
-            _of(sides, self._our_gradients()),
-            _of(sides, self._their_gradients()),
+    def accounts(self) -> tuple[Account, Account]:
+        """What the last step left behind, in JAX and in PyTorch."""
+        ours, theirs = self._metrics
+        return (
+            Account(ours, self._our_gradients(), jax_gan.to_numpy(self.ours)),
+            Account(
+                theirs,
+                self._their_gradients(),
+                torch_ref.to_numpy(self.theirs),
+            ),
         )
-        return {"gradients": gradients, **found}
+
+    def gaps(self) -> dict[str, Gap]:
+        """The gaps of gradients and state after a step, by kind."""
+        ours, theirs = self.accounts()
+        gradients = gap(ours.gradients, theirs.gradients)
+        return {"gradients": gradients, **by_kind(ours.state, theirs.state)}
 
     def evaluation(self) -> Gap:
         """The gap of samples, and of D on data, in evaluation mode."""
@@ -115,7 +114,7 @@ class Pair:
             },
         )
 
-    def _our_gradients(self) -> dict[str, NDArray]:
+    def _our_gradients(self) -> Arrays:
         trees = {
             side: getattr(self.ours, side).optimizer_state.gradients
             for side in SIDES
@@ -123,7 +122,7 @@ class Pair:
         flat = flatten_dict(trees, sep="/")
         return {name: np.array(leaf) for name, leaf in flat.items()}
 
-    def _their_gradients(self) -> dict[str, NDArray]:
+    def _their_gradients(self) -> Arrays:
         return {
             f"{side}/{name}": neutral(_gradient(parameter)).numpy().copy()
             for side in SIDES
@@ -131,10 +130,6 @@ class Pair:
                 getattr(self.theirs, side).network
             )
         }
-
-
-def _of(sides: Sequence[str], state: dict[str, NDArray]) -> dict[str, NDArray]:
-    return {k: v for k, v in state.items() if k.split("/")[0] in sides}
 
 
 def _gradient(parameter: torch.nn.Parameter) -> torch.Tensor:

@@ -3,7 +3,7 @@
 import pytest
 
 from parity_tests.__main__ import main
-from parity_tests.diagnose import diagnose
+from parity_tests.diagnose import accounts_of_twins, diagnose
 from parity_tests.faults import FAULTS
 from parity_tests.small import small_config, small_data
 
@@ -20,9 +20,8 @@ PLACES = {
 def test_place(name):
     (fault,) = (fault for fault in FAULTS if fault.name == name)
     config = small_config(**fault.config)
-    with pytest.MonkeyPatch.context() as patch:
-        fault.plant(patch)
-        found = diagnose(config, small_data(), steps=3)
+    with fault.planted():
+        found = diagnose(accounts_of_twins(config, small_data(), 3))
     assert found is not None
     assert (found.iteration, found.phase, found.kind) == PLACES[name]
     assert len(found.growth) == 3
@@ -30,7 +29,8 @@ def test_place(name):
 
 
 def test_twins_that_agree_do_not_part():
-    assert diagnose(small_config(), small_data(), steps=3) is None
+    accounts = accounts_of_twins(small_config(), small_data(), 3)
+    assert diagnose(accounts) is None
 
 
 def test_command(capsys):
@@ -43,3 +43,20 @@ def test_command(capsys):
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "nope" in error
+
+
+IMPLEMENTATION = ["diagnose", "--steps", "3", "--implementation"]
+
+
+@pytest.mark.parametrize("recipe", ["mlp", "dcgan"])
+def test_an_implementation_that_is_sound(recipe, capsys):
+    name = "parity_tests.nnx_replay:NNX"
+    assert main([*IMPLEMENTATION, name, "--recipe", recipe]) == 0
+    assert "agree" in capsys.readouterr().out
+
+
+def test_an_implementation_that_parts(capsys):
+    name = "parity_tests.test_trajectory:WrongSlope"
+    assert main([*IMPLEMENTATION, name]) == 1
+    shown = capsys.readouterr().out
+    assert "iteration 1, discriminator step: metrics differ" in shown

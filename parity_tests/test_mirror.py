@@ -22,6 +22,9 @@ ONLY_JAX = {
     "value_and_grad",
     "optim.py: adam(config, player)": "Optax is given the weights later",
     "optim.py: sgd(config, player)": "Optax is given the weights later",
+    "optim.py: classical_momentum(config, player)": "Optax is given the "
+    "weights later",
+    "optim.py: VelocityState": "PyTorch's optimizer has a state of its own",
     "sample.py: sample_batch(config, data, key)": "a key, not a generator",
 }
 ONLY_TORCH = {
@@ -40,6 +43,11 @@ ONLY_TORCH = {
     "game.py: Player.descend(self, loss)": "PyTorch computes gradients here",
     "optim.py: adam(config, player, parameters)": "PyTorch's owns them",
     "optim.py: sgd(config, player, parameters)": "PyTorch's owns them",
+    "optim.py: classical_momentum(config, player, parameters)": "PyTorch's "
+    "owns them",
+    "optim.py: ClassicalMomentum": "PyTorch's optimizers are classes",
+    "optim.py: ClassicalMomentum.step(self, closure)": "PyTorch's optimizers "
+    "are classes",
     "sample.py: sample_batch(config, data, rng)": "a generator, not a key",
     "weights.py: named_parameters(network)": "JAX's names are neutral already",
     "weights.py: neutral(tensor)": "JAX's layouts are neutral already",
@@ -63,7 +71,7 @@ def test_exports():
     assert jax_gan.__all__ == torch_ref.__all__
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "classical-momentum"])
 @pytest.mark.parametrize("name", RECIPES)
 def test_arrays(name, optimizer, digits):
     config = recipe(name, optimizer=optimizer, precision="float64")

@@ -16,7 +16,6 @@ from benchmarks.ladder import Plan, Worker, measure
 from benchmarks.results import load, tabulate
 from benchmarks.statistics import estimate, holm, judge, log_ratios, noise_floor
 from benchmarks.variants import build, side_of
-from experiment.data import load as load_data
 from experiment.recipes import RECIPES, recipe
 from experiment.stream import Stream
 from parity_tests.small import small_config, small_data
@@ -160,9 +159,11 @@ def test_same_noise_and_no_change_are_refused():
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_work_by_formula(name):
-    config = recipe(name, k=2, batch_size=4)
-    data = load_data(config)
+def test_work_by_formula(name, digits):
+    config = recipe(name, batch_size=4)
+    if config.updates == "alternating":
+        config = replace(config, k=2)
+    data = digits(config)
     for twin in ("jax", "torch"):
         side = side_of(f"{twin} device")
         side.twin.select_device("cpu", config)
@@ -174,17 +175,17 @@ def test_work_by_formula(name):
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_forms_of_jax_lower_for_cuda(name):
+def test_forms_of_jax_lower_for_cuda(name, digits):
     """On a machine without a GPU: every operation has a form there."""
     config = recipe(name, batch_size=4)
     jax_gan.select_device("cpu", config)
-    data = load_data(config)
+    data = digits(config)
     game = jax_gan.create(config, data)
     batches = jax_gan.place(Stream(config, data).batches(0, 2))
     stack_of_both = jax.tree.map(lambda a: jax.numpy.stack([a, a]), batches)
     calls = (
         (jax_gan.train, game, batches),
-        (jax_gan.train_step, game, jax.tree.map(lambda a: a[0], batches)),
+        (game.updates, game, jax.tree.map(lambda a: a[0], batches)),
         (jax_gan.train_seeds, jax_gan.stack_games([game] * 2), stack_of_both),
     )
     for function, *arguments in calls:

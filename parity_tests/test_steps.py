@@ -32,17 +32,60 @@ def test_100_steps(name, loss, optimizer, k, digits, measured):
     if optimizer == "sgd":
         config = replace(config, learning_rate=SGD_RATES[name])
     gaps = worst_gaps(config, digits(config), 100, at=(1, 2, 3, 10, 100))
-    measured(gaps)
-    for kind, found in gaps.items():
-        assert found.error <= TOLERANCE, f"{kind}: {found}"
+    measured(gaps, TOLERANCE)
+
+
+# A run that takes off within the hundred iterations magnifies rounding errors,
+# PyTorch's own as well: with k = 3, 2e-10 after one ulp in its first weights
+# at the shipped rate of .1, 1e-15 at half of it.
+PAPER_RATES = {1: 0.1, 2: 0.1, 3: 0.05}
+# As shipped, and with schedules that run through in a hundred iterations.
+SCHEDULES = {
+    "shipped": {"epoch_steps": 10},
+    "fast": {
+        "epoch_steps": 10,
+        "saturation_epoch": 6,
+        "decay": 0.99,
+        "min_learning_rate": 0.03,
+    },
+}
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize(
+    ("name", "k"),
+    [
+        ("paper", 1),
+        ("paper-algorithm1", 1),
+        ("paper-algorithm1", 2),
+        ("paper-algorithm1", 3),
+    ],
+)
+def test_100_steps_of_the_paper(name, k, schedule, digits, measured):
+    """Maxout, dropout, classical momentum, schedules; both update rules."""
+    config = recipe(
+        name,
+        k=k,
+        learning_rate=PAPER_RATES[k],
+        batch_size=BATCH,
+        precision="float64",
+        **SCHEDULES[schedule],
+    )
+    gaps = worst_gaps(config, digits(config), 100, at=(1, 2, 3, 10, 100))
+    measured(gaps, TOLERANCE)
 
 
 @pytest.mark.parametrize("k", [1, 2, 3])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 @pytest.mark.parametrize("loss", ["saturating", "non-saturating"])
-def test_figure1_100_steps(loss, k, digits, measured):
+def test_figure1_100_steps(loss, optimizer, k, digits, measured):
     """The recipe with decaying rates, one for each player."""
-    config = recipe("figure1", loss=loss, k=k, precision="float64")
+    config = recipe(
+        "figure1", loss=loss, optimizer=optimizer, k=k, precision="float64"
+    )
+    if optimizer == "adam":  # its rates are for plain gradient descent
+        config = replace(
+            config, learning_rate=1e-3, generator_learning_rate=2e-3
+        )
     gaps = worst_gaps(config, digits(config), 100, at=(1, 2, 3, 10, 100))
-    measured(gaps)
-    for kind, found in gaps.items():
-        assert found.error <= TOLERANCE, f"{kind}: {found}"
+    measured(gaps, TOLERANCE)

@@ -14,6 +14,7 @@ from experiment.recipes import recipe
 from experiment.stream import Stream
 from parity_tests.__main__ import main
 from parity_tests.compare import gap
+from parity_tests.faults.paper import PAPER
 from parity_tests.goldens import (
     FOLDER,
     GOLDENS,
@@ -22,8 +23,10 @@ from parity_tests.goldens import (
     record_golden,
 )
 from parity_tests.implementations import Jax, Torch, nested_batch
-from parity_tests.nnx_gan import NNX
-from parity_tests.trajectory import flat_batch, load, record, replay
+from parity_tests.nnx_replay import NNX
+from parity_tests.recording import flat_batch, record
+from parity_tests.small import small_config, small_data
+from parity_tests.trajectory import load, replay
 
 TOLERANCE = 1e-12
 IMPLEMENTATIONS = [Torch, Jax, NNX]
@@ -41,14 +44,13 @@ def worst_by_kind(rows):
 def test_replays_the_goldens(name, kind, measured):
     rows = replay(FOLDER / name, kind())
     found = worst_by_kind(rows)
-    measured(found)
+    measured(found, TOLERANCE)
     golden = GOLDENS[name]
     metrics = [row.step for row in rows if row.kind == "metrics"]
     assert metrics == list(range(1, golden.steps + 1))
     states = [row.step for row in rows if row.kind == "weights"]
     assert states == sorted({*golden.states_at, golden.steps})
     assert ("statistics" in found) == (name == "dcgan")
-    assert max(found.values()).error <= TOLERANCE
 
 
 def test_goldens_are_what_the_reference_does_today():
@@ -93,8 +95,30 @@ def test_full_recipe_round_trip(kind, tmp_path, digits, measured):
     record(config, digits(config), 3, tmp_path / "t", states_at=(1,))
     assert load(tmp_path / "t").config == config
     found = worst_by_kind(replay(tmp_path / "t", kind()))
-    measured(found)
-    assert max(found.values()).error <= TOLERANCE
+    measured(found, TOLERANCE)
+
+
+@pytest.mark.parametrize("kind", [Torch, Jax], ids=lambda k: k.__name__)
+def test_simultaneous_round_trip(kind, tmp_path, measured):
+    config = small_config(**PAPER)
+    record(config, small_data(), 3, tmp_path / "t", states_at=(1,))
+    assert load(tmp_path / "t").config == config
+    found = worst_by_kind(replay(tmp_path / "t", kind()))
+    measured(found, TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"network": "maxout"}, "network 'maxout'"),
+        ({"optimizer": "classical-momentum"}, "optimizer 'classical-momentum'"),
+        ({"updates": "simultaneous"}, "updates 'simultaneous'"),
+    ],
+)
+def test_nnx_names_what_it_lacks(changes, message, tmp_path):
+    record(small_config(**changes), small_data(), 1, tmp_path / "t")
+    with pytest.raises(InputError, match=f"^{message} is not in nnx_gan.py"):
+        replay(tmp_path / "t", NNX())
 
 
 def test_batches_are_those_of_the_stream():
@@ -327,7 +351,7 @@ def test_a_recording_that_stops_leaves_nothing(tmp_path, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("parity_tests.trajectory._gradients", stop)
+    monkeypatch.setattr("parity_tests.recording._gradients", stop)
     with pytest.raises(KeyboardInterrupt):
         record_golden("lecture", tmp_path / "t")
     assert list(tmp_path.iterdir()) == []
@@ -491,8 +515,8 @@ def test_replay_of_a_wrong_implementation_ends_with_1(capsys):
     ("name", "message"),
     [
         ("no.such.module:A", "No module named 'no'"),
-        ("parity_tests.nnx_gan:None_", "no attribute 'None_'"),
-        ("parity_tests.nnx_gan", "give module:object"),
+        ("parity_tests.nnx_replay:None_", "no attribute 'None_'"),
+        ("parity_tests.nnx_replay", "give module:object"),
         ("parity_tests.nnx_gan:iterate", "without arguments"),
         ("builtins:dict", "no method load_state"),
     ],
@@ -523,6 +547,24 @@ def test_record_names_a_bad_value(arguments, message, tmp_path, capsys):
     assert message in error
     assert error.count("\n") == 1
     assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "other"), [("Jax", "torch"), ("Torch", "jax"), ("NNX", "torch")]
+)
+def test_replays_where_the_other_framework_is_not_installed(name, other):
+    module = "nnx_replay" if name == "NNX" else "implementations"
+    arguments = ["replay", str(FOLDER / "mlp"), "--implementation"]
+    arguments.append(f"parity_tests.{module}:{name}")
+    program = (
+        f"import sys; sys.modules[{other!r}] = None\n"  # import then fails
+        "from parity_tests.__main__ import main\n"
+        f"sys.exit(main({arguments!r}))"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "largest: " in done.stdout
 
 
 def test_the_module_runs():

@@ -7,21 +7,18 @@ numbers. ``NNNNNN`` counts iterations from 1; 0 is the game before the first.
 index.json          schema, config, conventions, every tensor's shape
 000000.safetensors  000000/state/...
 000001.safetensors  000001/discriminator/x, z, real_masks/*, fake_masks/*
-                    000001/generator/z, masks/*
+                    000001/generator/z, masks/* (not of simultaneous updates)
                     000001/metrics/discriminator_loss and three more
                     000001/state/..., gradients/..., at chosen iterations
 
 Whoever writes this GAN once more, in any framework, fits it to the protocol
 ``Implementation``; ``replay`` drives it and measures how far it is from the
-reference. ``parity_tests.nnx_gan`` is an example.
+reference. ``parity_tests.nnx_replay`` is an example.
 """
 
 import hashlib
 import json
-import os
-import re
-import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
@@ -31,18 +28,19 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load as parse_tensors
-from safetensors.numpy import save as format_tensors
 
-import torch_ref
 from experiment.config import Config, InputError
-from experiment.stream import Batch, Stream, mask_units
-from parity_tests.compare import KINDS, Gap, gap
-from torch_ref.train import Metrics
-from torch_ref.weights import named_parameters, neutral
+from experiment.stream import mask_units
+from parity_tests.compare import Account, Arrays, Gap, by_kind, gap
 
 SCHEMA, VERSION = "gan-trajectory", 1
-STATES_AT = (1, 2, 3, 10, 100)
 SIDES = ("generator", "discriminator")
+METRICS = (
+    "discriminator_loss",
+    "real_probability",
+    "fake_probability",
+    "generator_loss",
+)
 
 # What the numbers mean, for a reader who has the folder and nothing else.
 CONVENTIONS = {
@@ -50,13 +48,18 @@ CONVENTIONS = {
     "example; m is batch_size, n is noise_size. data, seed, noise, "
     "initializer, scales and biases say where the recorded numbers came from: "
     "a replay does not need them",
-    "order": "one iteration is k steps of D, then one step of G. Step i of D: "
+    "order": "by config's updates. alternating: one iteration is k steps of "
+    "D, then one step of G. Step i of D: "
     "fake = G(z[i]), no gradient; real_logits = D(x[i], real_masks[i]); "
     "fake_logits = D(fake, fake_masks[i]); one step of D's optimizer. Step of "
     "G: fake_logits = D(G(z), masks); one step of G's optimizer. Every call "
-    "is in training mode, so each moves the running statistics of its network",
+    "is in training mode, so each moves the running statistics of its "
+    "network. simultaneous: x, z and masks have no axis of k, and G has no "
+    "batch of its own: fake = G(z); real_logits = D(x, real_masks); "
+    "fake_logits = D(fake, fake_masks), each once; the gradients of D's and of "
+    "G's loss, both at the old weights; then one step of each optimizer",
     "discriminator loss": "-mean log sigmoid(real_logits) - mean log "
-    "sigmoid(-fake_logits)",
+    "sigmoid(-fake_logits); half of it where updates is simultaneous",
     "generator loss": "saturating: mean log sigmoid(-fake_logits); "
     "non-saturating: -mean log sigmoid(fake_logits)",
     "metrics": "discriminator_loss; real_probability, the mean of "
@@ -67,6 +70,10 @@ CONVENTIONS = {
     "output_function(output(h)), reshaped to sample_shape; "
     "D: h = x, flat, times its mask input; h = leaky_relu(hidden_i(h)) times "
     "its mask hidden_i, for each layer; logit = output(h)",
+    "network maxout": "G: that of mlp; D: that of mlp with maxout(hidden_i(h)) "
+    "in place of leaky_relu. maxout: unit u is the largest of h[pieces u] to "
+    "h[pieces u + pieces - 1]; pieces that tie for the largest share its "
+    "gradient equally",
     "network dcgan": "G: relu(norm_0(project(z) as [m, 7, 7, c])), "
     "relu(norm_1(upsample(h))), output_function(output(h)), where upsample "
     "and output are transposed convolutions; D: leaky_relu(downsample_0(x)), "
@@ -92,12 +99,17 @@ CONVENTIONS = {
     "(m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + 1e-8), t counts from 1",
     "sgd": "momentum = config's momentum times momentum + g, p = p - rate "
     "momentum; with momentum 0 it keeps none: p = p - rate g",
-    "rate": "learning_rate decay^(n // k) for D, generator_learning_rate "
-    "(learning_rate where it is null) decay^n for G, with integer division; "
-    "n counts this player's steps from 0",
+    "classical-momentum": "velocity = mu velocity - rate g, p = p + velocity; "
+    "mu = momentum + (final_momentum - momentum) min(t // epoch_steps, r) / r, "
+    "r = saturation_epoch - 1",
+    "rate": "max(learning_rate decay^t, min_learning_rate) for D, the same "
+    "with generator_learning_rate (learning_rate where it is null) for G. t = "
+    "n // k for D, n for G, with integer division; n counts this player's "
+    "steps from 0",
     "state": "side/params/layer/kernel, bias or scale; "
-    "side/statistics/layer/mean or var; side/optimizer/m, v or "
-    "momentum/layer/...; side/optimizer/step, the steps taken, int32",
+    "side/statistics/layer/mean or var; side/optimizer/m, v, "
+    "momentum or velocity/layer/...; side/optimizer/step, the steps taken, "
+    "int32",
     "gradients": "side/layer/...: what the optimizer was last given in this "
     "iteration (for D, in the last of its k steps)",
     "files": "six digits and .safetensors for each iteration; tensors are "
@@ -137,7 +149,8 @@ class Implementation(Protocol):
             batch: ``discriminator/x`` [k, m, ...], ``discriminator/z``
                 [k, m, n], ``discriminator/real_masks/*`` and
                 ``fake_masks/*`` [k, m, units], ``generator/z`` [m, n],
-                ``generator/masks/*`` [m, units].
+                ``generator/masks/*`` [m, units]. Where the config's updates
+                is simultaneous: no axis of k, nothing of the generator.
 
         Returns:
             The four metrics by name.
@@ -184,7 +197,7 @@ class Trajectory:
             InputError: names the file, and the tensor that is not what the
                 index says.
         """
-        path = self.folder / _file_name(step)
+        path = self.folder / file_name(step)
         try:
             content = path.read_bytes()
             tensors = parse_tensors(content)
@@ -194,7 +207,7 @@ class Trajectory:
             raise InputError(
                 f"{path} is damaged ({_line(error)}): record it anew"
             ) from error
-        wanted = _prefixed(f"{step:06d}/", self.layouts[step])
+        wanted = prefixed(f"{step:06d}/", self.layouts[step])
         _verify(str(path), tensors, wanted)
         if hashlib.sha256(content).hexdigest() != self.digests[step]:
             raise InputError(
@@ -202,143 +215,6 @@ class Trajectory:
                 "not that of the index): record it anew"
             )
         return _part(f"{step:06d}/", tensors)
-
-
-def record(
-    config: Config,
-    data: NDArray[np.floating],
-    steps: int,
-    folder: Path,
-    states_at: Iterable[int] = STATES_AT,
-) -> None:
-    """Runs the reference and writes its trajectory.
-
-    The files are written beside ``folder`` and renamed when all are there.
-
-    Args:
-        config: the experiment; its ``steps`` is not used.
-        data: its training set, (n, *sample), in the config's precision.
-        steps: iterations of Algorithm 1.
-        folder: where to; it must not exist.
-        states_at: iterations, from 1, after which state and gradients are
-            written; the last iteration is always one of them.
-
-    Raises:
-        InputError: the folder exists or cannot be made, or ``steps``,
-            ``states_at`` or the data's type is wrong.
-    """
-    if steps < 1 or steps > 999_999:
-        raise InputError(f"steps is {steps}: it must be in [1, 999999]")
-    if min(states_at, default=1) < 1:
-        raise InputError(f"states-at has {min(states_at)}: iterations are >= 1")
-    if data.dtype != config.dtype:
-        raise InputError(
-            f"data is {data.dtype}, the config {config.precision}: load it in "
-            "that precision"
-        )
-    states = sorted({at for at in states_at if at <= steps} | {steps})
-    beside = folder.with_name(f"{folder.name}.partial")
-    if folder.exists():
-        raise InputError(f"{folder} exists already: choose another name")
-    try:
-        beside.mkdir(parents=True)
-    except FileExistsError as error:
-        raise InputError(
-            f"{beside} is left of a recording that was stopped: remove it"
-        ) from error
-    except OSError as error:
-        raise InputError(f"{beside}: {error.strerror}") from error
-    try:
-        _write(config, data, steps, beside, states)
-        os.rename(beside, folder)
-    except BaseException:
-        shutil.rmtree(beside)
-        raise
-
-
-def _write(
-    config: Config,
-    data: NDArray[np.floating],
-    steps: int,
-    folder: Path,
-    states: list[int],
-) -> None:
-    """Runs the reference into a folder that exists."""
-    device = torch_ref.select_device("cpu", config)
-    game = torch_ref.create(config, data, device)
-    stream = Stream(config, data)
-    files = {}
-
-    def save(step: int, tensors: dict[str, NDArray]) -> None:
-        # Safetensors writes memory as it lies: a transposed view must not be.
-        tensors = {
-            f"{step:06d}/{name}": np.array(array, order="C")
-            for name, array in tensors.items()
-        }
-        content = format_tensors(tensors)
-        (folder / _file_name(step)).write_bytes(content)
-        files[_file_name(step)] = {
-            "sha256": hashlib.sha256(content).hexdigest(),
-            "tensors": {
-                name: {"dtype": str(array.dtype), "shape": array.shape}
-                for name, array in sorted(tensors.items())
-            },
-        }
-
-    save(0, _prefixed("state/", torch_ref.to_numpy(game)))
-    for step in range(1, steps + 1):
-        batch = stream.batch(step - 1)
-        game, metrics = torch_ref.train_step(
-            game, torch_ref.place(batch, device)
-        )
-        tensors = flat_batch(batch)
-        for name, value in metrics._asdict().items():
-            tensors[f"metrics/{name}"] = value.numpy()
-        if step in states:
-            tensors |= _prefixed("state/", torch_ref.to_numpy(game))
-            tensors |= _prefixed("gradients/", _gradients(game))
-        save(step, tensors)
-    index = {
-        "schema": SCHEMA,
-        "version": VERSION,
-        "precision": config.precision,
-        "config": {**asdict(config), "sample_shape": data.shape[1:]},
-        "steps": steps,
-        "states": states,
-        "conventions": CONVENTIONS,
-        "files": files,
-    }
-    # A tensor's type and shape on one line.
-    text = re.sub(
-        r'\{\s*"dtype"[^{}]*\}|\[[^][{}]*\]',
-        lambda found: " ".join(found[0].split()),
-        json.dumps(index, indent=1),
-    )
-    (folder / "index.json").write_text(text + "\n")
-
-
-def flat_batch(batch: Batch) -> dict[str, NDArray]:
-    """A batch of the stream under the names of a trajectory."""
-    of_d, of_g = batch
-    return {
-        "discriminator/x": of_d.x,
-        "discriminator/z": of_d.z,
-        **_prefixed("discriminator/real_masks/", of_d.real_masks),
-        **_prefixed("discriminator/fake_masks/", of_d.fake_masks),
-        "generator/z": of_g.z,
-        **_prefixed("generator/masks/", of_g.masks),
-    }
-
-
-def _gradients(game: Any) -> dict[str, NDArray]:
-    """What both optimizers were last given."""
-    found = {}
-    for side in SIDES:
-        network = getattr(game, side).network
-        for name, parameter in named_parameters(network):
-            assert parameter.grad is not None, "there was no step yet"
-            found[f"{side}/{name}"] = neutral(parameter.grad).numpy()
-    return found
 
 
 def load(folder: Path) -> Trajectory:
@@ -399,7 +275,7 @@ def _from_index(folder: Path, index: dict[str, Any]) -> Trajectory:
     steps, states = int(index["steps"]), tuple(map(int, index["states"]))
     files, layouts = index["files"], []
     for step in range(steps + 1):
-        tensors = files[_file_name(step)]["tensors"]
+        tensors = files[file_name(step)]["tensors"]
         layout = {
             name: (str(value["dtype"]), tuple(value["shape"]))
             for name, value in tensors.items()
@@ -416,16 +292,16 @@ def _from_index(folder: Path, index: dict[str, Any]) -> Trajectory:
         name: (_dtype(name, config), shape)
         for name, (_, shape) in _part("state/", layouts[0]).items()
     }
-    wanted = _prefixed("state/", initial)
+    wanted = prefixed("state/", initial)
     for side in SIDES:
         params = _part(f"{side}/params/", initial)
-        wanted |= _prefixed(f"gradients/{side}/", params)
+        wanted |= prefixed(f"gradients/{side}/", params)
     every = _iteration_layout(config, sample_shape)
-    _verify_layout(path, 0, layouts[0], _prefixed("state/", initial))
+    _verify_layout(path, 0, layouts[0], prefixed("state/", initial))
     for step in range(1, steps + 1):
         expected = every | (wanted if step in states else {})
         _verify_layout(path, step, layouts[step], expected)
-    digests = [files[_file_name(step)]["sha256"] for step in range(steps + 1)]
+    digests = [files[file_name(step)]["sha256"] for step in range(steps + 1)]
     return Trajectory(
         folder,
         config,
@@ -456,18 +332,22 @@ def config_from(values: Mapping[str, Any]) -> Config:
 
 def _iteration_layout(config: Config, sample_shape: tuple[int, ...]) -> Layout:
     """What an iteration's file holds whether or not it holds a state."""
-    k, m, n = config.k, config.batch_size, config.noise_size
+    m, n = config.batch_size, config.noise_size
+    alternating = config.updates == "alternating"
+    km = (config.k, m) if alternating else (m,)
     shapes: dict[str, tuple[int, ...]] = {
-        "discriminator/x": (k, m, *sample_shape),
-        "discriminator/z": (k, m, n),
-        "generator/z": (m, n),
+        "discriminator/x": (*km, *sample_shape),
+        "discriminator/z": (*km, n),
     }
+    if alternating:
+        shapes["generator/z"] = (m, n)
     masks = mask_units(config, prod(sample_shape))
     for name, (units, _) in masks.items():
-        shapes[f"discriminator/real_masks/{name}"] = (k, m, units)
-        shapes[f"discriminator/fake_masks/{name}"] = (k, m, units)
-        shapes[f"generator/masks/{name}"] = (m, units)
-    for name in Metrics._fields:
+        shapes[f"discriminator/real_masks/{name}"] = (*km, units)
+        shapes[f"discriminator/fake_masks/{name}"] = (*km, units)
+        if alternating:
+            shapes[f"generator/masks/{name}"] = (m, units)
+    for name in METRICS:
         shapes[f"metrics/{name}"] = ()
     return {name: (config.precision, shape) for name, shape in shapes.items()}
 
@@ -504,14 +384,17 @@ def _verify(
             )
 
 
-def replay(folder: Path, implementation: Implementation) -> list[Row]:
+def drive(
+    folder: Path, implementation: Implementation
+) -> Iterator[tuple[int, Account, Account]]:
     """Drives an implementation through a trajectory, step by step.
 
     It starts from the recorded initial state and is never corrected.
 
-    Returns:
-        The gap of the metrics after every iteration, and those of weights,
-        moments and statistics where they were recorded.
+    Yields:
+        The number of each iteration, and what it left behind in the
+        implementation and in the reference: metrics, and the state where one
+        was recorded. The protocol has no gradients.
 
     Raises:
         InputError: the trajectory is damaged, or what the implementation
@@ -522,7 +405,6 @@ def replay(folder: Path, implementation: Implementation) -> list[Row]:
     dtype = trajectory.config.dtype
     initial = _part("state/", trajectory.read(0))
     implementation.load_state(trajectory.portable_config, initial)
-    rows = []
     for step in range(1, trajectory.steps + 1):
         recorded = trajectory.read(step)
         batch = {
@@ -535,45 +417,49 @@ def replay(folder: Path, implementation: Implementation) -> list[Row]:
             name: np.array(value, dtype if type(value) is float else None)
             for name, value in implementation.iterate(batch).items()
         }
-        found = {"metrics": _gap(step, metrics, _part("metrics/", recorded))}
-        state = _part("state/", recorded)
-        if state:
+        theirs = Account(
+            _part("metrics/", recorded), {}, _part("state/", recorded)
+        )
+        state: Arrays = {}
+        if theirs.state:
             after = implementation.read_state()
-            copies = {name: np.array(array) for name, array in after.items()}
-            found |= _gaps(step, copies, state)
+            state = {name: np.array(array) for name, array in after.items()}
+        ours = Account(metrics, {}, state)
+        for found, wanted in zip(ours, theirs, strict=True):
+            layouts = {k: (str(a.dtype), a.shape) for k, a in wanted.items()}
+            _verify(f"the implementation, iteration {step}", found, layouts)
+        yield step, ours, theirs
+
+
+def replay(folder: Path, implementation: Implementation) -> list[Row]:
+    """How far an implementation is from the reference, step by step.
+
+    Returns:
+        The gap of the metrics after every iteration, and those of weights,
+        moments and statistics where they were recorded.
+
+    Raises:
+        InputError: as ``drive``.
+    """
+    rows = []
+    for step, ours, theirs in drive(folder, implementation):
+        found = {"metrics": gap(ours.metrics, theirs.metrics)}
+        found |= by_kind(ours.state, theirs.state)
         rows += [Row(step, kind, value) for kind, value in found.items()]
     return rows
-
-
-def _gaps(
-    step: int, ours: dict[str, NDArray], theirs: dict[str, NDArray]
-) -> dict[str, Gap]:
-    _gap(step, ours, theirs)  # verifies that no name is missing or too many
-    found = {}
-    for kind, part in KINDS.items():
-        mine = {name: a for name, a in ours.items() if part in name}
-        if mine:
-            found[kind] = gap(mine, {name: theirs[name] for name in mine})
-    return found
-
-
-def _gap(
-    step: int, ours: dict[str, NDArray], theirs: dict[str, NDArray]
-) -> Gap:
-    wanted = {name: (str(a.dtype), a.shape) for name, a in theirs.items()}
-    _verify(f"the implementation, iteration {step}", ours, wanted)
-    return gap(ours, theirs)
 
 
 def _dtype(name: str, config: Config) -> str:
     return "int32" if name.endswith("/optimizer/step") else config.precision
 
 
-def _file_name(step: int) -> str:
+def file_name(step: int) -> str:
+    """The file of an iteration; 0 is the game before the first."""
     return f"{step:06d}.safetensors"
 
 
-def _prefixed(prefix: str, items: Mapping[str, Any]) -> dict[str, Any]:
+def prefixed(prefix: str, items: Mapping[str, Any]) -> dict[str, Any]:
+    """The items with the prefix before each name."""
     return {f"{prefix}{name}": item for name, item in items.items()}
 
 

@@ -1,8 +1,8 @@
 """The GAN of Goodfellow et al. 2014 in PyTorch, the reference."""
 
 from torch_ref.accelerate import FORMS
+from torch_ref.create import create
 from torch_ref.device import place, select_device
-from torch_ref.game import create
 from torch_ref.sample import device_stream, discriminate, sample_images
 from torch_ref.seeds import stack_games, train_seeds
 from torch_ref.train import train, train_step

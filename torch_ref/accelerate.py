@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from experiment.config import InputError
-from experiment.stream import Batch, map_arrays, slices
+from experiment.stream import length, map_arrays, slices
 from torch_ref.game import Game
-from torch_ref.train import Metrics, train, train_step
+from torch_ref.train import Metrics, train
 from torch_ref.weights import from_numpy, to_numpy
 
-Train = Callable[[Game, Batch], tuple[Game, Metrics]]
+Train = Callable[[Game, Any], tuple[Game, Metrics]]
 
 
 def compile_train(game: Game, mode: str = "default") -> Train:
@@ -35,9 +35,9 @@ def compile_train(game: Game, mode: str = "default") -> Train:
             "--accelerate compile: PyTorch finds no C++ compiler; install "
             "g++, or leave --accelerate out"
         )
-    step = torch.compile(train_step, mode=mode)
+    step = torch.compile(game.updates, mode=mode)
 
-    def run(game: Game, batches: Batch) -> tuple[Game, Metrics]:
+    def run(game: Game, batches: Any) -> tuple[Game, Metrics]:
         rows = []
         for batch in slices(batches):
             torch.compiler.cudagraph_mark_step_begin()
@@ -82,7 +82,7 @@ class Graph:
     A replay runs no line of Python: a batch goes to where the first one lay.
     """
 
-    def __init__(self, game: Game, batches: Batch, capture: Callable):
+    def __init__(self, game: Game, batches: Any, capture: Callable):
         self._game, self._inputs = game, map_arrays(torch.clone, batches)
         for player in (game.generator, game.discriminator):
             player.optimizer.param_groups[0]["capturable"] = True
@@ -92,11 +92,12 @@ class Graph:
         )
         from_numpy(game, state)
 
-    def train(self, batches: Batch) -> Metrics:
+    def train(self, batches: Any) -> Metrics:
         """The next iterations, as many as were recorded."""
         map_arrays(Tensor.copy_, self._inputs, batches)
         self._replay()
-        iterations, k = self._inputs.discriminator.z.shape[:2]
+        iterations = length(batches)
+        k = self._game.generator.network.config.k
         for player, steps in (
             (self._game.generator, iterations),
             (self._game.discriminator, iterations * k),
@@ -113,21 +114,22 @@ def graph_train(
     The first call records. What the iterations leave over goes eagerly.
 
     Raises:
-        InputError: the game is not on a GPU, or its step size decays, which
-            a replay cannot know.
+        InputError: the game is not on a GPU, or its step size or its
+            momentum moves, which a replay cannot know.
     """
     if capture is capture_cuda:
         _require_gpu(game, "graph")
-    if game.generator.network.config.decay != 1:
+    config = game.generator.network.config
+    if config.decay != 1 or config.optimizer == "classical-momentum":
         raise InputError(
-            "--accelerate graph: this recipe's step size decays, and a graph "
-            "would repeat the first; leave --accelerate out"
+            "--accelerate graph: this recipe's step size or momentum moves, "
+            "and a graph would repeat the first; leave --accelerate out"
         )
     graph: Graph | None = None
 
-    def run(game: Game, batches: Batch) -> tuple[Game, Metrics]:
+    def run(game: Game, batches: Any) -> tuple[Game, Metrics]:
         nonlocal graph
-        parts, count = [], len(batches.generator.z)
+        parts, count = [], length(batches)
         for first in range(0, count, iterations):
             piece = slice(first, first + iterations)
             part = map_arrays(lambda array, at=piece: array[at], batches)

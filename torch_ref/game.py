@@ -4,17 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim import Optimizer
-
-from experiment.config import Config
-from experiment.data import mean_logit
-from torch_ref.losses import GENERATOR_LOSSES
-from torch_ref.models import create_networks
-from torch_ref.optim import OPTIMIZERS
 
 
 @dataclass(frozen=True)
@@ -52,11 +44,16 @@ class Player:
 
 @dataclass(frozen=True)
 class Game:
-    """The state of Algorithm 1: both players, and what G descends."""
+    """The state of a game: both players, what G descends, who moves when."""
 
     generator: Player
     discriminator: Player
     generator_loss: Callable[[Tensor], Tensor]
+    updates: Callable[..., Any]
+
+    def step(self, batch: Any) -> tuple["Game", Any]:
+        """One iteration by the game's rule: the game, changed, and metrics."""
+        return self.updates(self, batch)
 
     def generate(self, z: Tensor) -> Tensor:
         """G(z) in evaluation."""
@@ -65,27 +62,3 @@ class Game:
     def discriminate(self, x: Tensor) -> Tensor:
         """D(x) in evaluation, as a probability."""
         return torch.sigmoid(self.discriminator.evaluate(x, {}))
-
-
-def create(
-    config: Config, data: NDArray[np.floating], device: Any = None
-) -> Game:
-    """The game before its first step.
-
-    Args:
-        config: the experiment; its seed draws the weights.
-        data: the training set, (n, *sample): its shape, and its mean for
-            G's output bias, are used.
-        device: what ``select_device`` gave; the CPU if not given.
-    """
-    G, D = create_networks(config, data.shape[1:])
-    if config.output_bias == "mean":
-        with torch.no_grad():
-            G.output.bias.copy_(torch.tensor(mean_logit(data)))
-    G, D = G.to(device), D.to(device)
-    optimizer = OPTIMIZERS[config.optimizer]
-    return Game(
-        Player(G, optimizer(config, "generator", G.parameters())),
-        Player(D, optimizer(config, "discriminator", D.parameters())),
-        GENERATOR_LOSSES[config.loss],
-    )

@@ -19,6 +19,7 @@ from torch_ref.layers import (
     initialize,
     leaky_relu,
 )
+from torch_ref.maxout import MaxoutDiscriminator
 
 OUTPUTS = {"sigmoid": sigmoid, "tanh": tanh, "linear": lambda h: h}
 
@@ -107,6 +108,7 @@ class DCGANDiscriminator(nn.Module):
 
 NETWORKS: dict[str, tuple[Any, Any]] = {
     "mlp": (MLPGenerator, MLPDiscriminator),
+    "maxout": (MLPGenerator, MaxoutDiscriminator),
     "dcgan": (DCGANGenerator, DCGANDiscriminator),
 }
 

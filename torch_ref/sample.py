@@ -16,7 +16,7 @@ from experiment.stream import (
     mask_units,
 )
 from torch_ref.game import Game
-from torch_ref.train import Metrics, train_step
+from torch_ref.train import Metrics
 
 
 def sample_images(game: Game, z: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -39,7 +39,9 @@ def _like(game: Game, array: NDArray[np.floating]) -> Tensor:
     return torch.tensor(array, device=parameter.device)
 
 
-def sample_batch(config: Config, data: Tensor, rng: torch.Generator) -> Batch:
+def sample_batch(
+    config: Config, data: Tensor, rng: torch.Generator
+) -> Batch | DiscriminatorBatch:
     """The batch of one iteration, drawn by PyTorch's generator.
 
     Distributed as ``experiment.stream.Stream.batch``, with other numbers.
@@ -60,16 +62,20 @@ def sample_batch(config: Config, data: Tensor, rng: torch.Generator) -> Batch:
             for name, (n, keep) in layers.items()
         }
 
-    chosen = torch.randint(len(data), (k, m), device=data.device, generator=rng)
-    return Batch(
-        DiscriminatorBatch(
+    def discriminator_batch(*shape: int) -> DiscriminatorBatch:
+        chosen = torch.randint(
+            len(data), shape, device=data.device, generator=rng
+        )
+        return DiscriminatorBatch(
             x=data[chosen],
-            z=noise(k, m),
-            real_masks=masks(k, m),
-            fake_masks=masks(k, m),
-        ),
-        GeneratorBatch(noise(m), masks(m)),
-    )
+            z=noise(*shape),
+            real_masks=masks(*shape),
+            fake_masks=masks(*shape),
+        )
+
+    if config.updates == "simultaneous":
+        return discriminator_batch(m)
+    return Batch(discriminator_batch(k, m), GeneratorBatch(noise(m), masks(m)))
 
 
 def device_stream(
@@ -91,7 +97,7 @@ def device_stream(
             # which is all that the CPU's generator takes.
             rng.manual_seed((config.seed * 0x9E3779B1 + step) % 2**32)
             batch = sample_batch(config, on_device, rng)
-            metrics.append(train_step(game, batch)[1])
+            metrics.append(game.step(batch)[1])
         return game, Metrics(*map(torch.stack, zip(*metrics, strict=True)))
 
     return run

@@ -39,15 +39,21 @@ class _Networks(nn.Module):
         return vmap(one)(weights, self._buffers_of, *inputs)
 
 
-class _Players(Player):
-    def descend(self, loss: Tensor) -> None:
-        # The sum over the games, whose gradient is each one's own; the loss
-        # is their mean.
-        super().descend(self.network.count * loss)
+class _Discriminators(_Networks):
+    def forward(self, *inputs: Any) -> Tensor:
+        logits = super().forward(*inputs)
+        # The losses are means over the games: by their number, the gradient
+        # behind the logits, of D and of G, is each game's own.
+        if logits.requires_grad:
+            logits.register_hook(lambda gradient: self.count * gradient)
+        return logits
+
+
+_STACKED = {"generator": _Networks, "discriminator": _Discriminators}
 
 
 def _stack_players(players: Sequence[Player], side: str) -> Player:
-    network = _Networks([player.network for player in players])
+    network = _STACKED[side]([player.network for player in players])
     config = network.config
     optimizer = OPTIMIZERS[config.optimizer](config, side, network.weights)
     parameters = [player.network.parameters() for player in players]
@@ -63,7 +69,7 @@ def _stack_players(players: Sequence[Player], side: str) -> Player:
     group["step"].copy_(players[0].optimizer.param_groups[0]["step"])
     for player in players:
         player.optimizer.param_groups[0]["step"] = group["step"]
-    return _Players(network, optimizer)
+    return Player(network, optimizer)
 
 
 def stack_games(games: Sequence[Game]) -> Game:
@@ -75,16 +81,19 @@ def stack_games(games: Sequence[Game]) -> Game:
         _stack_players([game.generator for game in games], "generator"),
         _stack_players([game.discriminator for game in games], "discriminator"),
         games[0].generator_loss,
+        games[0].updates,
     )
 
 
-def train_seeds(game: Game, batches: Batch) -> tuple[Game, Metrics]:
+def train_seeds(game: Game, batches: Any) -> tuple[Game, Metrics]:
     """``train`` of many games at once; the metrics are their means.
 
     Args:
         game: of ``stack_games``; it changes in place.
         batches: stacked on a leading axis of games, then of iterations.
     """
-    of_d = map_arrays(lambda a: a.movedim(0, 2), batches.discriminator)
-    of_g = map_arrays(lambda a: a.movedim(0, 1), batches.generator)
-    return train(game, Batch(of_d, of_g))
+    batches = map_arrays(lambda array: array.movedim(0, 1), batches)
+    if isinstance(batches, Batch):  # D's axis of k steps comes first too
+        of_d = map_arrays(lambda a: a.movedim(1, 2), batches.discriminator)
+        batches = batches._replace(discriminator=of_d)
+    return train(game, batches)

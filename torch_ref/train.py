@@ -1,6 +1,6 @@
 """Algorithm 1 of Goodfellow et al. 2014, and nothing else."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, sigmoid
@@ -64,10 +64,10 @@ def train_step(game: Game, batch: Batch) -> tuple[Game, Metrics]:
     return game, Metrics(loss, real, fake, of_g)
 
 
-def train(game: Game, batches: Batch) -> tuple[Game, Metrics]:
+def train(game: Game, batches: Any) -> tuple[Game, Metrics]:
     """A run: one iteration for each of the stacked batches.
 
     The given game changes in place; it is returned too.
     """
-    metrics = [train_step(game, batch)[1] for batch in slices(batches)]
+    metrics = [game.step(batch)[1] for batch in slices(batches)]
     return game, Metrics(*map(torch.stack, zip(*metrics, strict=True)))

@@ -15,6 +15,7 @@ from parity_tests.faults import (  # noqa: F401
     losses,
     numbers,
     optimizers,
+    paper,
 )
 from parity_tests.faults.base import FAULTS, Fault
 

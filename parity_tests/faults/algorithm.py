@@ -74,7 +74,7 @@ def _generator_first(patch: Patch) -> None:
             game, of_d = train.discriminator_step(game, step)
         return game, train.Metrics(*of_d, of_g)
 
-    patch.setattr(torch_ref, "train_step", train_step)
+    patch.setattr(game.Game, "step", train_step)
 
 
 @fault(
@@ -94,7 +94,7 @@ def _simultaneous(patch: Patch) -> None:
         G.optimizer.step()
         return game, train.Metrics(*of_d, of_g.detach())
 
-    patch.setattr(torch_ref, "train_step", train_step)
+    patch.setattr(game.Game, "step", train_step)
 
 
 @fault(
@@ -159,10 +159,10 @@ def _stream_off_by_one(patch: Patch) -> None:
         seen.append(1)
         return sound(game, late[len(seen) - 1])
 
-    sound = torch_ref.train_step
+    sound = game.Game.step
     stream = Stream(small_config(), small_data())
     late = [torch_ref.place(stream.batch(n + 1)) for n in range(MOST_STEPS)]
-    patch.setattr(torch_ref, "train_step", train_step)
+    patch.setattr(game.Game, "step", train_step)
 
 
 fault(

@@ -1,12 +1,13 @@
 """What a planted fault is, and the ways in which several are planted."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import pytest
 
-import torch_ref
+from torch_ref.game import Game
 
 # The package exports the function of that name in the module's place.
 train = sys.modules["torch_ref.train"]
@@ -37,6 +38,13 @@ class Fault(NamedTuple):
     equivalent: str
     config: dict[str, Any]
 
+    @contextmanager
+    def planted(self) -> Iterator[None]:
+        """The fault is in the PyTorch twin until the context ends."""
+        with pytest.MonkeyPatch.context() as patch:
+            self.plant(patch)
+            yield
+
 
 FAULTS: list[Fault] = []
 
@@ -65,11 +73,9 @@ def with_step(change: Callable) -> Plant:
     """Replaces one iteration by ``change(sound step, game, batch)``."""
 
     def plant(patch: Patch) -> None:
-        sound = torch_ref.train_step
+        sound = Game.step
         patch.setattr(
-            torch_ref,
-            "train_step",
-            lambda game, batch: change(sound, game, batch),
+            Game, "step", lambda game, batch: change(sound, game, batch)
         )
 
     return plant

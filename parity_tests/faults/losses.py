@@ -11,7 +11,7 @@ from parity_tests.faults.base import (
     fault,
     train,
 )
-from torch_ref import game
+from torch_ref import losses
 
 
 def _with_loss(change: Callable) -> Plant:
@@ -83,7 +83,7 @@ def _clamped_log(probability: Tensor) -> Tensor:
     "read which one a port calls minimax: log(1 - D) or -log D",
 )
 def _other_generator_loss(patch: Patch) -> None:
-    known = game.GENERATOR_LOSSES
+    known = losses.GENERATOR_LOSSES
     patch.setitem(known, "non-saturating", known["saturating"])
 
 
@@ -93,7 +93,7 @@ def _other_generator_loss(patch: Patch) -> None:
     "no factor; Adam hides it from the weights, not from the moments",
 )
 def _halved_generator_loss(patch: Patch) -> None:
-    sound = game.GENERATOR_LOSSES["non-saturating"]
+    sound = losses.GENERATOR_LOSSES["non-saturating"]
     patch.setitem(
-        game.GENERATOR_LOSSES, "non-saturating", lambda fake: sound(fake) / 2
+        losses.GENERATOR_LOSSES, "non-saturating", lambda fake: sound(fake) / 2
     )

@@ -12,7 +12,7 @@ from parity_tests.faults.base import (
     Plant,
     fault,
 )
-from torch_ref import game, optim
+from torch_ref import optim
 
 
 def _with_groups(name: str, **changes: Any) -> Plant:
@@ -27,7 +27,7 @@ def _with_groups(name: str, **changes: Any) -> Plant:
                 group.update(changes)
             return optimizer
 
-        patch.setitem(game.OPTIMIZERS, name, changed)
+        patch.setitem(optim.OPTIMIZERS, name, changed)
 
     return plant
 
@@ -76,7 +76,7 @@ def _with_update(rule: Callable, **config: Any) -> Plant:
                 optimizer.step = ruled
                 return optimizer
 
-            patch.setitem(game.OPTIMIZERS, name, changed)
+            patch.setitem(optim.OPTIMIZERS, name, changed)
 
     return plant
 
@@ -193,7 +193,7 @@ def _one_rate(patch: Patch) -> None:
         def shared(config, player, parameters, sound=sound):
             return sound(config, "discriminator", parameters)
 
-        patch.setitem(game.OPTIMIZERS, name, shared)
+        patch.setitem(optim.OPTIMIZERS, name, shared)
 
 
 def _pylearn2_momentum(decay: float) -> Plant:
@@ -218,7 +218,7 @@ def _pylearn2_momentum(decay: float) -> Plant:
             optimizer.step = step
             return optimizer
 
-        patch.setitem(game.OPTIMIZERS, "sgd", changed)
+        patch.setitem(optim.OPTIMIZERS, "sgd", changed)
 
     return plant
 

@@ -1,0 +1,76 @@
+"""The game of a config before its first step."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import linen as nn
+from numpy.typing import NDArray
+
+from experiment.config import Config, InputError
+from experiment.data import mean_logit
+from jax_gan.game import Game, Player
+from jax_gan.losses import GENERATOR_LOSSES
+from jax_gan.models import create_networks
+from jax_gan.optim import OPTIMIZERS
+from jax_gan.simultaneous import simultaneous_step
+from jax_gan.train import train_step
+
+UPDATES: dict[str, Callable[..., Any]] = {
+    "alternating": train_step,
+    "simultaneous": simultaneous_step,
+}
+
+
+def create(
+    config: Config, data: NDArray[np.floating], device: Any = None
+) -> Game:
+    """The game before its first step.
+
+    Args:
+        config: the experiment; its seed draws the weights.
+        data: the training set, (n, *sample): its shape, and its mean for
+            G's output bias, are used.
+        device: what ``select_device`` gave; JAX's default if not given.
+
+    Raises:
+        InputError: float64 is asked for, and JAX is not set to it.
+    """
+    if config.precision == "float64" and not jax.config.read("jax_enable_x64"):
+        raise InputError(
+            "precision float64 is off in JAX: call select_device before create"
+        )
+    G, D = create_networks(config, data.shape[1:])
+    G_key, D_key = jax.random.split(jax.random.key(config.seed))
+    z = jnp.zeros((1, config.noise_size), config.dtype)
+    generator = _first_variables(G, G_key, z)
+    if config.output_bias == "mean":
+        generator["params"]["output"]["bias"] = jnp.array(mean_logit(data))
+    discriminator = _first_variables(D, D_key, jnp.array(data[:1]), {})
+    optimizer = OPTIMIZERS[config.optimizer]
+    game = Game(
+        _player(generator, G, optimizer(config, "generator")),
+        _player(discriminator, D, optimizer(config, "discriminator")),
+        GENERATOR_LOSSES[config.loss],
+        UPDATES[config.updates],
+    )
+    return jax.device_put(game, device)
+
+
+# Weights and batch statistics; games of equal configs share the program.
+_first_variables = jax.jit(nn.Module.init, static_argnums=0)
+
+
+def _player(
+    variables: Any, network: nn.Module, optimizer: optax.GradientTransformation
+) -> Player:
+    return Player(
+        variables["params"],
+        variables.get("batch_stats", {}),
+        optimizer.init(variables["params"]),
+        network,
+        optimizer,
+    )

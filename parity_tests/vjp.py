@@ -1,0 +1,77 @@
+"""How layers and rules are compared: output and gradients, in float64.
+
+Errors are relative to the largest value of an array, or to 1 if that is more.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+import torch
+from hypothesis import Phase, given, settings
+
+from parity_tests.compare import NO_GAP, Arrays, Gap, gap
+
+TOLERANCE = 1e-13
+
+
+def for_all(
+    check: Callable[..., Gap], measured: Callable, **strategies: Any
+) -> None:
+    """The gap that ``check`` finds stays within bounds for twenty draws."""
+    worst = NO_GAP
+
+    @settings(
+        derandomize=True,
+        deadline=None,
+        max_examples=20,
+        phases=[Phase.generate],  # every shape compiles: shrinking is slow
+    )
+    @given(**strategies)
+    def each(**drawn):
+        nonlocal worst
+        found = check(**drawn)
+        worst = max(worst, found)
+        assert found.error <= TOLERANCE, found
+
+    each()
+    measured({"layer": worst}, TOLERANCE)
+
+
+def random_arrays(**shapes: tuple[int, ...]) -> Arrays:
+    """Normal numbers of these shapes, always the same."""
+    rng = np.random.default_rng(0)
+    return {name: rng.normal(size=shape) for name, shape in shapes.items()}
+
+
+def vjp_gap(in_jax: Callable, in_torch: Callable, values: Arrays) -> Gap:
+    """Output and all gradients of a function, for a random cotangent."""
+
+    @jax.jit
+    def both(values, cotangent):
+        output, pull_back = jax.vjp(lambda values: in_jax(**values), values)
+        return output, *pull_back(cotangent)
+
+    shape = jax.eval_shape(lambda values: in_jax(**values), values).shape
+    cotangent = np.random.default_rng(1).normal(size=shape)
+    output, gradients = both(values, cotangent)
+    tensors = {
+        k: torch.tensor(v, requires_grad=True) for k, v in values.items()
+    }
+    expected = in_torch(**tensors)
+    expected.backward(torch.tensor(cotangent))
+    return relative_gap(
+        {"output": output, **gradients},
+        {"output": expected, **{k: t.grad for k, t in tensors.items()}},
+    )
+
+
+def relative_gap(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Gap:
+    """The gap, relative to each array's largest value where that is over 1."""
+    expected = {k: tensor.detach().numpy() for k, tensor in theirs.items()}
+    scales = {k: max(1, np.abs(v).max()) for k, v in expected.items()}
+    return gap(
+        {k: np.array(array) / scales[k] for k, array in ours.items()},
+        {k: array / scales[k] for k, array in expected.items()},
+    )

@@ -1,0 +1,47 @@
+"""The game of a config before its first step."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from experiment.config import Config
+from experiment.data import mean_logit
+from torch_ref.game import Game, Player
+from torch_ref.losses import GENERATOR_LOSSES
+from torch_ref.models import create_networks
+from torch_ref.optim import OPTIMIZERS
+from torch_ref.simultaneous import simultaneous_step
+from torch_ref.train import train_step
+
+UPDATES: dict[str, Callable[..., Any]] = {
+    "alternating": train_step,
+    "simultaneous": simultaneous_step,
+}
+
+
+def create(
+    config: Config, data: NDArray[np.floating], device: Any = None
+) -> Game:
+    """The game before its first step.
+
+    Args:
+        config: the experiment; its seed draws the weights.
+        data: the training set, (n, *sample): its shape, and its mean for
+            G's output bias, are used.
+        device: what ``select_device`` gave; the CPU if not given.
+    """
+    G, D = create_networks(config, data.shape[1:])
+    if config.output_bias == "mean":
+        with torch.no_grad():
+            G.output.bias.copy_(torch.tensor(mean_logit(data)))
+    G, D = G.to(device), D.to(device)
+    optimizer = OPTIMIZERS[config.optimizer]
+    return Game(
+        Player(G, optimizer(config, "generator", G.parameters())),
+        Player(D, optimizer(config, "discriminator", D.parameters())),
+        GENERATOR_LOSSES[config.loss],
+        UPDATES[config.updates],
+    )

@@ -1,0 +1,43 @@
+"""The update of the authors' code, AdversaryCost2: both players at once.
+
+Algorithm 1 lets D move first and draws G's noise afresh. The code that came
+with the paper takes both gradients at the same old weights, on one fake batch.
+"""
+
+from torch import sigmoid
+
+from experiment.stream import DiscriminatorBatch
+from torch_ref.game import Game
+from torch_ref.losses import discriminator_loss
+from torch_ref.train import Metrics
+
+
+def simultaneous_step(
+    game: Game, batch: DiscriminatorBatch
+) -> tuple[Game, Metrics]:
+    """Moves both players from the same weights, on the same fake batch.
+
+    D descends half its loss, -mean[log D(x) + log(1 - D(G(z)))] / 2, which
+    the metrics report; G descends its loss on the D(G(z)) of D's own loss,
+    dropout masks included.
+    """
+    x, z, real_masks, fake_masks = batch
+    G, D = game.generator, game.discriminator
+
+    fake = G(z)
+    assert fake.shape == x.shape, f"{fake.shape} is not {x.shape}"
+    real_logits = D(x, real_masks)
+    fake_logits = D(fake, fake_masks)
+    of_d = discriminator_loss(real_logits, fake_logits) / 2
+    of_g = game.generator_loss(fake_logits)
+
+    for player, value in ((D, of_d), (G, of_g)):
+        player.optimizer.zero_grad()
+        weights = list(player.network.parameters())
+        value.backward(inputs=weights, retain_graph=player is D)
+    D.optimizer.step()
+    G.optimizer.step()
+
+    real_logits, fake_logits = real_logits.detach(), fake_logits.detach()
+    probabilities = sigmoid(real_logits).mean(), sigmoid(fake_logits).mean()
+    return game, Metrics(of_d.detach(), *probabilities, of_g.detach())
