@@ -31,6 +31,11 @@ def compilations() -> int:
     return _compiled
 
 
+def graph_breaks() -> int:
+    """A jitted program has none."""
+    return 0
+
+
 def set_matmul(name: str) -> None:
     """Products of matrices: ``strict`` float32, or ``tf32`` on a GPU."""
     precision = {"strict": "highest", "tf32": "tensorfloat32"}[name]
@@ -103,7 +108,9 @@ def count_flops(game: Any, batch: Any) -> int:
 
 def _flops(jaxpr: Any) -> int:
     """What is written twice counts once, as XLA computes it."""
-    total, known, first = 0, {}, {}
+    total = 0
+    known: dict[str, Any] = {}  # equations by their text
+    first: dict[int, Any] = {}  # what stands for an array computed again
     for equation in jaxpr.eqns:
         name, params = equation.primitive.name, equation.params
         inputs = (str(first.get(id(a), a)) for a in equation.invars)

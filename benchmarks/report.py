@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.results import BUSY, Row, Table, paces, tabulate, whole_sets
-from experiment.pages import describe, markdown_table
+from experiment.pages import describe, html_page, markdown_table
 
 _COLORS = {"jax": "#2f8f4e", "torch": "#d97706"}
 _DASHES = ("-", "--", ":", "-.", (0, (8, 2)), (0, (1, 3)), (0, (6, 1, 1, 1)))
@@ -39,27 +39,24 @@ def write(folder: Path, results: Mapping[str, Any]) -> None:
         for name, workload in results["workloads"].items()
         if whole_sets(workload)
     }
-    parts: list[tuple[str, str, list[list[str]], list[str], list[str]]] = []
+    text = ["# The ladder", *map(html.escape, _head(results))]
+    page = text.copy()
     for name, of in tables.items():
         workload = results["workloads"][name]
-        plots = [_ladder(of), _blocks(workload), _break_even(of)]
-        notes = _notes(workload, of)
         rows = [_cells(row) for row in of.rows]
-        parts.append((_title(name, workload), name, rows, notes, plots))
-    over = _over_batches(results["workloads"], tables)
-    head = _head(results)
-    lines = ["# The ladder", "", *(f"{line}\n" for line in head)]
-    page = ["<h1>The ladder</h1>", *(f"<p>{_safe(line)}</p>" for line in head)]
-    for title, _, rows, notes, plots in parts:
-        lines += [f"## {title}", "", markdown_table(_HEADER, rows), ""]
-        lines += [f"- {note}" for note in notes] + [""]
-        page += [f"<h2>{_safe(title)}</h2>", _html_table(_HEADER, rows)]
-        page.append("<ul>" + "".join(f"<li>{_safe(n)}" for n in notes))
-        page += ["</ul>", *plots]
-    if over:
-        page += ["<h2>images/s over batch size</h2>", over]
-    (folder / "REPORT.md").write_text("\n".join(lines))
-    (folder / "report.html").write_text(_PAGE + "\n".join(page) + "\n")
+        notes = (f"- {html.escape(note)}" for note in _notes(workload, of))
+        section = [
+            f"## {_title(name, workload)}",
+            markdown_table(_HEADER, rows),
+            "\n".join(notes),
+        ]
+        text += section
+        page += [*section, _ladder(of), _blocks(workload), _break_even(of)]
+    if over := _over_batches(results["workloads"], tables):
+        page += ["## images/s over batch size", over]
+    (folder / "REPORT.md").write_text("\n\n".join(text) + "\n")
+    shown = html_page("The ladder", "\n\n".join(page), folder)
+    (folder / "report.html").write_text(shown)
 
 
 def _title(name: str, workload: Mapping[str, Any]) -> str:
@@ -90,8 +87,11 @@ def _cells(row: Row) -> list[str]:
         ratio = claim.ratio
         against = f"{ratio.median:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
         verdict = claim.verdict
+    remarks = [] if row.settled else ["unsettled"]
+    if row.graph_breaks:
+        remarks.append(f"{row.graph_breaks} graph breaks")
     return [
-        row.variant + ("" if row.settled else " (unsettled)"),
+        row.variant + (f" ({', '.join(remarks)})" if remarks else ""),
         f"{pace.median:.3f} ({pace.low:.3f} to {pace.high:.3f})",
         f"{row.images:,.0f}",
         f"{row.gemm_share:.0%}",
@@ -122,18 +122,6 @@ def _notes(workload: Mapping[str, Any], of: Table) -> list[str]:
     if "tutorial" in forms:
         notes.append("tutorial is context, not a measure of its framework.")
     return notes
-
-
-def _safe(text: str) -> str:
-    return html.escape(text)
-
-
-def _html_table(header: list[str], rows: list[list[str]]) -> str:
-    lines = []
-    for cell, line in [("th", header), *(("td", row) for row in rows)]:
-        cells = (f"<{cell}>{_safe(text)}</{cell}>" for text in line)
-        lines.append(f"<tr>{''.join(cells)}</tr>")
-    return f"<table>{''.join(lines)}</table>"
 
 
 def _plot(draw: Callable[[Axes], None], title: str, height: float) -> str:
@@ -168,7 +156,7 @@ def _plot(draw: Callable[[Axes], None], title: str, height: float) -> str:
         figure.savefig(file, format="svg", transparent=True)
     svg = file.getvalue()
     svg = svg[svg.index("<svg") :].replace(_TEXT, "currentColor")
-    return f'<figure role="img" aria-label="{_safe(title)}">{svg}</figure>'
+    return f'<figure role="img" aria-label="{title}">{svg}</figure>'
 
 
 def _color(variant: str) -> str:
@@ -267,20 +255,3 @@ def _over_batches(
     if not any(len(points) > 1 for points in lines.values()):
         return ""
     return _plot(draw, "images/s over batch size", 4)
-
-
-_PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>The ladder</title>
-<style>
-:root { color-scheme: light dark }
-body { font: 16px/1.5 system-ui; max-width: 68rem; margin: auto; padding: 1rem }
-table { border-collapse: collapse; display: block; overflow-x: auto }
-th, td { border: 1px solid #8888; padding: .2rem .5rem; text-align: left }
-td { white-space: nowrap }
-figure { margin: 1rem 0 }
-svg { width: 100%; max-width: 40rem; height: auto }
-</style>
-"""

@@ -41,6 +41,7 @@ _VARIANT = {
     "gemm_flops": float,
     "peak_bytes": int,
     "settled": bool,
+    "graph_breaks": int,
 }
 
 
@@ -106,6 +107,7 @@ class Row(NamedTuple):
         first: seconds of the first call of all, less its steady time.
         break_even: iterations after which it has overtaken the variant that
             starts fastest; 0 for that one, infinite if never.
+        graph_breaks: programs of ``torch.compile`` in a step, but for one.
         claim: against PyTorch's best; None for that one and for A/A.
     """
 
@@ -117,6 +119,7 @@ class Row(NamedTuple):
     first: float
     break_even: float
     settled: bool
+    graph_breaks: int
     claim: Claim | None
 
 
@@ -227,5 +230,6 @@ def _row(workload, name, sets, first, medians, quickest, claims) -> Row:
         first[name],
         break_even,
         values["settled"],
+        values["graph_breaks"],
         claims.get(name),
     )

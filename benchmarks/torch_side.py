@@ -22,6 +22,14 @@ def compilations() -> int:
     return counters["stats"]["unique_graphs"]
 
 
+def graph_breaks() -> int:
+    """Where the compiled step leaves its programs for Python.
+
+    As ``torch._dynamo.explain`` has it: one program has no break.
+    """
+    return max(0, compilations() - 1)
+
+
 def set_matmul(name: str) -> None:
     """Products of matrices: ``strict`` float32, or ``tf32`` on a GPU."""
     precision = {"strict": "highest", "tf32": "high"}[name]

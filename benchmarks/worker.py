@@ -110,6 +110,7 @@ def main(job: Job) -> None:
         "iterations": repeats * job.iterations,
         "games": variant.games,
         "peak_bytes": side.peak_bytes(),
+        "graph_breaks": side.graph_breaks(),
         "settings": side.settings(),
         "flops": flops(config, data.shape[1:]),
     }

@@ -14,6 +14,8 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 64rem; margin: auto;
   padding: 1rem }
 table { border-collapse: collapse; display: block; overflow-x: auto }
 th, td { border: 1px solid #8888; padding: .2rem .5rem; text-align: left }
+figure { margin: 1rem 0 }
+svg { width: 100%; max-width: 40rem; height: auto }
 img { max-width: 100%; background: #fff }
 code { overflow-wrap: anywhere }
 """
@@ -43,7 +45,7 @@ def html_page(title: str, page: str, folder: Path) -> str:
 
     Args:
         title: of the browser's tab.
-        page: Markdown, with tables, and PNG pictures of ``folder``.
+        page: Markdown, with tables, PNG pictures of ``folder`` and inline SVG.
         folder: where the pictures lie.
     """
 

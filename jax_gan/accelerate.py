@@ -1,7 +1,6 @@
 """Forms of ``train`` by how the work reaches the device, all equal to it.
 
-``train --accelerate NAME`` takes one; the first is the default. Drawing the
-batches on the device too is ``--stream device``.
+``train --accelerate NAME`` takes one; the first is the default.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,5 +1,6 @@
 """The protocol of the benchmark: what it finds, and what it refuses."""
 
+import shutil
 import sys
 from dataclasses import replace
 
@@ -12,15 +13,18 @@ import jax_gan
 from benchmarks import gates, report
 from benchmarks.__main__ import main
 from benchmarks.flops import flops
-from benchmarks.ladder import Plan, Worker, measure
+from benchmarks.ladder import CALLS, Plan, Worker, measure
 from benchmarks.results import load, tabulate
 from benchmarks.statistics import estimate, holm, judge, log_ratios, noise_floor
 from benchmarks.variants import build, side_of
+from experiment.config import InputError
 from experiment.recipes import RECIPES, recipe
 from experiment.stream import Stream
+from parity_tests.faults.paper import PAPER
 from parity_tests.small import small_config, small_data
 
 SETS, ROUNDS = 3, 30
+SLOW = pytest.mark.slow
 
 
 def _times(rng, factor=1.0):
@@ -73,30 +77,41 @@ def test_a_block_that_is_not_a_number():
         estimate([])
 
 
-CONFIG = small_config(
-    generator_hidden=(16,), discriminator_hidden=(12,), precision="float32"
+CONFIGS = {
+    "lecture": small_config(
+        generator_hidden=(16,), discriminator_hidden=(12,), precision="float32"
+    ),
+    "paper": small_config(**PAPER, precision="float32"),
+}
+COMPILER = pytest.mark.skipif(
+    not any(map(shutil.which, ("c++", "g++", "clang++"))),
+    reason="torch.compile writes C++ and finds no compiler",
 )
-# compile is proven in test_fast_paths, where it may take its minutes.
 VARIANTS = [
-    f"{twin} {form}"
+    pytest.param(f"{twin} {form}", marks=COMPILER if form == "compile" else ())
     for twin, forms in {
         "jax": ("scan", "step", "device", "seeds-2", "tutorial"),
-        "torch": ("eager", "device", "seeds-2", "tutorial"),
+        "torch": ("eager", "compile", "device", "seeds-2", "tutorial"),
     }.items()
     for form in forms
 ]
 
 
-def _built(name):
-    side = side_of(name)
-    device = side.twin.select_device("cpu", CONFIG)
+def _built(name, of="lecture"):
+    side, config = side_of(name), CONFIGS[of]
+    device = side.twin.select_device("cpu", config)
     data = small_data().astype(np.float32)
-    return side, build(name, CONFIG, data, device, gates.STEPS)
+    return side, build(name, config, data, device, gates.STEPS)
 
 
+@pytest.mark.parametrize("of", ["lecture", pytest.param("paper", marks=SLOW)])
 @pytest.mark.parametrize("name", VARIANTS)
-def test_every_variant_passes_the_gates(name):
-    side, variant = _built(name)
+def test_every_variant_passes_the_gates(name, of):
+    side, variant = _built(name, of)
+    if (name, of) == ("torch tutorial", "paper"):
+        with pytest.raises(InputError, match="Algorithm 1 alone"):
+            variant.create()
+        return
     assert gates.parity(variant, 1e-3) is None
     if not name.endswith("tutorial"):
         assert gates.no_reads(side, variant) is None
@@ -106,6 +121,8 @@ def test_every_variant_passes_the_gates(name):
 
     block()
     assert gates.compiles_once(side, block) is None
+    if name == "torch compile":
+        assert side.graph_breaks() > 0
 
 
 @pytest.mark.parametrize("name", ["jax scan", "torch eager"])
@@ -158,7 +175,20 @@ def test_same_noise_and_no_change_are_refused():
     assert "did not change" in gates.parity(still, 1e-3)
 
 
-@pytest.mark.parametrize("name", RECIPES)
+# The quick ones with everything that differs: both rules, all networks.
+SOME = pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(
+            name,
+            marks=() if name in ("lecture", "dcgan", "paper") else SLOW,
+        )
+        for name in RECIPES
+    ],
+)
+
+
+@SOME
 def test_work_by_formula(name, digits):
     config = recipe(name, batch_size=4)
     if config.updates == "alternating":
@@ -174,7 +204,7 @@ def test_work_by_formula(name, digits):
     assert "by formula" in gates.work(1, 2)
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@SOME
 def test_forms_of_jax_lower_for_cuda(name, digits):
     """On a machine without a GPU: every operation has a form there."""
     config = recipe(name, batch_size=4)
@@ -196,7 +226,7 @@ def test_forms_of_jax_lower_for_cuda(name, digits):
 ANSWER = {
     "first_seconds": 1.0, "warmup_seconds": [0.1] * 3, "settled": True,
     "iterations": 10, "games": 1, "peak_bytes": 2**20, "settings": {},
-    "flops": 1000, "gemm_flops": 1e9,
+    "flops": 1000, "gemm_flops": 1e9, "graph_breaks": 0,
 }  # fmt: skip
 SERVE = """
 import json, sys
@@ -243,7 +273,8 @@ def test_ladder_and_its_report(tmp_path):
     assert "| jax scan |" in (tmp_path / "report" / "REPORT.md").read_text()
 
 
-def test_a_true_worker(tmp_path):
+def test_a_true_worker(tmp_path, monkeypatch):
+    monkeypatch.setitem(CALLS, "lecture", gates.STEPS)
     out = tmp_path / "ladder.json"
     names = ("torch eager", "torch graph")
     plan = Plan("cpu", "strict", ("lecture",), names, 1, 1, 0.01, None)
@@ -298,12 +329,18 @@ DAMAGE = {
 }
 
 
-@pytest.mark.parametrize("case", DAMAGE)
-def test_a_damaged_file(case, tmp_path, capsys):
-    out = tmp_path / "ladder.json"
+@pytest.fixture(scope="module")
+def measured_ladder(tmp_path_factory):
+    out = tmp_path_factory.mktemp("measured") / "ladder.json"
     _ladder(out)
+    return out.read_text()
+
+
+@pytest.mark.parametrize("case", DAMAGE)
+def test_a_damaged_file(case, measured_ladder, tmp_path, capsys):
+    out = tmp_path / "ladder.json"
     damage, part = DAMAGE[case]
-    out.write_text(damage(out.read_text()))
+    out.write_text(damage(measured_ladder))
     assert main(["report", str(out), "--out", str(tmp_path / "r")]) == 2
     error = capsys.readouterr().err
     assert part in error

@@ -1,25 +1,21 @@
 """Forms of ``train`` by how the work reaches the device, all equal to it.
 
-``train --accelerate NAME`` takes one; the first is the default. Drawing the
-batches on the device too is ``--stream device``.
+``train --accelerate NAME`` takes one; the first is the default.
 """
 
 import shutil
-import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch._functorch import config as functorch
 
 from experiment.config import InputError
-from experiment.stream import length, map_arrays, slices
+from experiment.stream import slices
 from torch_ref.game import Game
+from torch_ref.graphs import Train, graph_train, require_gpu
 from torch_ref.train import Metrics, train
-from torch_ref.weights import from_numpy, to_numpy
-
-Train = Callable[[Game, Any], tuple[Game, Metrics]]
 
 
 def compile_train(game: Game, mode: str = "default") -> Train:
@@ -29,12 +25,19 @@ def compile_train(game: Game, mode: str = "default") -> Train:
         InputError: there is no C++ compiler, or a mode of GPUs and none.
     """
     if mode == "reduce-overhead":
-        _require_gpu(game, mode)
+        require_gpu(game, mode)
     if not any(map(shutil.which, ("c++", "g++", "clang++"))):
         raise InputError(
             "--accelerate compile: PyTorch finds no C++ compiler; install "
             "g++, or leave --accelerate out"
         )
+    for player in (game.generator, game.discriminator):
+        # Its hooks set the step size by NumPy, which does not compile.
+        optimizer: Any = player.optimizer
+        optimizer.step = torch.compiler.disable(optimizer.step)
+    # Simultaneous players go back through one graph twice.
+    updates = game.generator.network.config.updates
+    functorch.donated_buffer = updates == "alternating"
     step = torch.compile(game.updates, mode=mode)
 
     def run(game: Game, batches: Any) -> tuple[Game, Metrics]:
@@ -44,101 +47,6 @@ def compile_train(game: Game, mode: str = "default") -> Train:
             # Copies: reduce-overhead writes its next outputs over the last.
             rows.append([value.clone() for value in step(game, batch)[1]])
         return game, Metrics(*map(torch.stack, zip(*rows, strict=True)))
-
-    return run
-
-
-def _require_gpu(game: Game, name: str) -> None:
-    if not next(game.generator.network.parameters()).is_cuda:
-        raise InputError(
-            f"--accelerate {name} is for GPUs, and this run is on the CPU: "
-            "leave it out, or take --device gpu"
-        )
-
-
-def capture_cuda(
-    function: Callable[[], Metrics],
-) -> tuple[Callable[[], Any], Metrics]:
-    """Records a CUDA graph of the function, after PyTorch's rules for it.
-
-    Libraries set themselves up in a warm-up, on a stream of its own, which
-    must not be recorded. Returns the repetition and the tensors it writes.
-    """
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side), warnings.catch_warnings(action="ignore"):
-        for _ in range(3):  # it warns that this is not recorded
-            function()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        outputs = function()
-    return graph.replay, outputs
-
-
-class Graph:
-    """So many iterations of one game, recorded once and replayed.
-
-    A replay runs no line of Python: a batch goes to where the first one lay.
-    """
-
-    def __init__(self, game: Game, batches: Any, capture: Callable):
-        self._game, self._inputs = game, map_arrays(torch.clone, batches)
-        for player in (game.generator, game.discriminator):
-            player.optimizer.param_groups[0]["capturable"] = True
-        state = to_numpy(game)  # warm-up and recording train, unasked
-        self._replay, self._outputs = capture(
-            lambda: train(game, self._inputs)[1]
-        )
-        from_numpy(game, state)
-
-    def train(self, batches: Any) -> Metrics:
-        """The next iterations, as many as were recorded."""
-        map_arrays(Tensor.copy_, self._inputs, batches)
-        self._replay()
-        iterations = length(batches)
-        k = self._game.generator.network.config.k
-        for player, steps in (
-            (self._game.generator, iterations),
-            (self._game.discriminator, iterations * k),
-        ):  # the optimizer's hook would have counted them
-            player.optimizer.param_groups[0]["step"] += steps
-        return Metrics(*(value.clone() for value in self._outputs))
-
-
-def graph_train(
-    game: Game, iterations: int, capture: Callable = capture_cuda
-) -> Train:
-    """``train`` of this game by replays of so many iterations.
-
-    The first call records. What the iterations leave over goes eagerly.
-
-    Raises:
-        InputError: the game is not on a GPU, or its step size or its
-            momentum moves, which a replay cannot know.
-    """
-    if capture is capture_cuda:
-        _require_gpu(game, "graph")
-    config = game.generator.network.config
-    if config.decay != 1 or config.optimizer == "classical-momentum":
-        raise InputError(
-            "--accelerate graph: this recipe's step size or momentum moves, "
-            "and a graph would repeat the first; leave --accelerate out"
-        )
-    graph: Graph | None = None
-
-    def run(game: Game, batches: Any) -> tuple[Game, Metrics]:
-        nonlocal graph
-        parts, count = [], length(batches)
-        for first in range(0, count, iterations):
-            piece = slice(first, first + iterations)
-            part = map_arrays(lambda array, at=piece: array[at], batches)
-            if first + iterations > count:
-                parts.append(train(game, part)[1])
-                continue
-            graph = graph or Graph(game, part, capture)
-            parts.append(graph.train(part))
-        return game, Metrics(*map(torch.cat, zip(*parts, strict=True)))
 
     return run
 
