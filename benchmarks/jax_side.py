@@ -45,8 +45,8 @@ def set_matmul(name: str) -> None:
 def settings() -> dict[str, Any]:
     """What decides the speed, as it is set."""
     return {
-        "matmul_precision": jax.config.read("jax_default_matmul_precision"),
-        "x64": jax.config.read("jax_enable_x64"),
+        "matmul_precision": jax.config.values["jax_default_matmul_precision"],
+        "x64": jax.config.values["jax_enable_x64"],
         "backend": jax.default_backend(),
         "device": jax.devices()[0].device_kind,
     }

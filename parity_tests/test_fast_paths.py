@@ -95,8 +95,22 @@ def test_device_stream_of_torch(name, measured):
     measured({"device_stream": found}, 0)
 
 
-@GAMES
-@TWINS
+@pytest.mark.parametrize(
+    ("twin", "name"),
+    [
+        pytest.param(
+            twin,
+            name,
+            # Its gradients by vmap are the slowest to compile.
+            marks=pytest.mark.slow
+            if (twin, name) == (jax_gan, "dcgan")
+            else (),
+            id=f"{twin.__name__}-{name}",
+        )
+        for twin in (jax_gan, torch_ref)
+        for name in CONFIGS
+    ],
+)
 def test_seeds(twin, name, measured):
     """Three games in one program, each as it is alone."""
     seeds, runs, expected = range(3), [], {}
