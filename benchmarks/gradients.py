@@ -103,6 +103,7 @@ def gradient_norms(
         momentum=0.5,
         learning_rate=1e-30,
         generator_learning_rate=1e-30,
+        min_learning_rate=0.0,
     )
     probes = {
         loss: twin.create(replace(rule, loss=loss), data, device)

@@ -1,4 +1,4 @@
-"""``python -m jax_gan train | sample | interpolate | info``."""
+"""``python -m jax_gan train``, and the other commands of ``--help``."""
 
 import sys
 

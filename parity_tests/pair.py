@@ -61,10 +61,9 @@ class Pair:
         self._device = jax_gan.select_device("cpu", self.config)
         torch_ref.select_device("cpu", self.config)
         game = jax_gan.create(self.config, self.data, self._device)
-        self.ours = replace(
-            game,
-            **{side: _with_recording(getattr(game, side)) for side in SIDES},
-        )
+        players = {side: _with_recording(getattr(game, side)) for side in SIDES}
+        # On the device as the next steps' game will be, or they compile anew.
+        self.ours = jax.device_put(replace(game, **players), self._device)
         self.theirs = torch_ref.from_numpy(
             torch_ref.create(self.config, self.data), jax_gan.to_numpy(game)
         )

@@ -7,6 +7,7 @@ differences between the frameworks.
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 
 import torch_ref
@@ -52,12 +54,17 @@ _FAULT_STEPS = 20
 def report(folder: Path) -> int:
     """Climbs the ladder and writes the report; returns pytest's status."""
     folder.mkdir(parents=True, exist_ok=True)
+    # JAX computes beside PyTorch: with more threads they fight for the cores.
+    torch.set_num_threads(1)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with tempfile.TemporaryDirectory() as scratch:
         record = Path(scratch) / "measured.json"
         here = Path(__file__).parent
         files = [str(here / f"{name}.py") for name in (*RUNGS, "test_faults")]
         command = [sys.executable, "-m", "pytest", "-m", "slow or not slow"]
-        status = subprocess.call([*command, f"--record={record}", *files])
+        status = subprocess.call(
+            [*command, f"--record={record}", *files], env=environment
+        )
         measured = json.loads(record.read_text())
     results = {
         "schema": SCHEMA,

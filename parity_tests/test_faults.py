@@ -1,11 +1,17 @@
 """The suite can fail: every planted fault is caught, by a wide margin."""
 
 import pytest
+import torch
 
+import jax_gan
+import torch_ref
+from experiment.stream import map_arrays
+from parity_tests import test_compare, test_rules
 from parity_tests.faults import FAULTS
 from parity_tests.pair import worst_gaps
 from parity_tests.small import small_config, small_data
 from parity_tests.test_steps import TOLERANCE
+from torch_ref import models, weights
 
 MARGIN = 1000
 STEPS = (1, 2, 3)
@@ -44,6 +50,42 @@ def test_without_a_fault_the_twins_agree(fault, measured):
     """The same experiments, sound: what is caught is the fault."""
     found = _gaps(fault)
     measured(found, TOLERANCE)
+
+
+def test_another_initialiser_is_caught(monkeypatch, digits):
+    """Equal weights are given to the twins; the rung of rules sees to them."""
+
+    def initialize(network, config, scale, rng):
+        for parameter in network.parameters():
+            torch.nn.init.trunc_normal_(parameter, std=scale, generator=rng)
+
+    monkeypatch.setattr(models, "initialize", initialize)
+    jax_gan.select_device("cpu", small_config())
+    case = "mlp", "normal"
+    with pytest.raises(AssertionError, match="params"):
+        test_rules.test_initial_weights_rule(*case, monkeypatch, digits)
+
+
+@pytest.mark.parametrize("plant", ["to_numpy", "from_numpy", "place"])
+def test_aliased_memory_is_caught(plant, monkeypatch, tiny):
+    """Copies at every border; without one a tensor is compared with itself."""
+    aliased = {
+        "to_numpy": lambda game: {
+            name: view.detach().numpy()
+            for name, view in weights._neutral_views(game)
+        },
+        "from_numpy": _adopt,
+        "place": lambda batch: map_arrays(torch.from_numpy, batch),
+    }
+    monkeypatch.setattr(torch_ref, plant, aliased[plant])
+    with pytest.raises(AssertionError):
+        test_compare.test_crossing_copies(torch_ref, tiny)
+
+
+def _adopt(game, arrays):
+    for name, view in weights._neutral_views(game):
+        view.data = torch.from_numpy(arrays[name])
+    return game
 
 
 def test_there_are_enough():

@@ -1,4 +1,4 @@
-"""``python -m torch_ref train | sample | interpolate | info``."""
+"""``python -m torch_ref train``, and the other commands of ``--help``."""
 
 import sys
 

@@ -1,5 +1,7 @@
 """Algorithm 1: order, noise, and whose gradient."""
 
+from dataclasses import replace
+
 import torch
 
 import torch_ref
@@ -143,6 +145,25 @@ def _not_detached(patch: Patch) -> None:
         D_real, D_fake = real_logits.sigmoid(), fake_logits.sigmoid()
         means = D_real.detach().mean(), D_fake.detach().mean()
         return game, (value.detach(), *means)
+
+    patch.setattr(train, "discriminator_step", discriminator_step)
+
+
+@fault(
+    "D's step sees the fake batch of its last step",
+    "algorithm",
+    "G(z) anew in every step of D, from the G of now",
+)
+def _stale_fake_batch(patch: Patch) -> None:
+    sound, last = train.discriminator_step, []
+
+    def discriminator_step(game, batch):
+        def stale(z):
+            last.append(game.generator(z))
+            return last[-2:][0]
+
+        _, of_d = sound(replace(game, generator=stale), batch)
+        return game, of_d
 
     patch.setattr(train, "discriminator_step", discriminator_step)
 
