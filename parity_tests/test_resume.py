@@ -52,6 +52,7 @@ def _start(twin, folder, steps, *options):
 @pytest.mark.parametrize("recipe", SMALL)
 def test_20_and_20_are_40(twin, recipe, stream, tmp_path):
     options = ["--recipe", recipe, *SMALL[recipe], "--stream", stream]
+    options += ["--sample-every", 20]  # one length of a stretch, one program
     _start(twin, tmp_path / "whole", 40, *options)
     _start(twin, tmp_path / "halves", 20, *options)
     _train(twin, "--resume", tmp_path / "halves", "--steps", 40)
@@ -119,7 +120,7 @@ def test_metrics_after_the_checkpoint_are_dropped(tmp_path):
 @TWINS
 def test_ctrl_c_keeps_the_last_checkpoint(twin, tmp_path, monkeypatch, capsys):
     folder = tmp_path / "run"
-    sound = twin.train
+    default, sound = next(iter(twin.FORMS)), twin.train
 
     def interrupted(game, batches, seen=[]):  # noqa: B006
         seen.append(1)
@@ -127,7 +128,7 @@ def test_ctrl_c_keeps_the_last_checkpoint(twin, tmp_path, monkeypatch, capsys):
             raise KeyboardInterrupt
         return sound(game, batches)
 
-    monkeypatch.setattr(twin, "train", interrupted)
+    monkeypatch.setitem(twin.FORMS, default, lambda game: interrupted)
     arguments = ["train", "--out", folder, "--steps", 40, "--sample-every", 10]
     arguments += ["--batch-size", 10, *SMALL["mlp"], "--device", "cpu"]
     assert main(twin, list(map(str, arguments))) == 130
