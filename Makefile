@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-steps test-rest parity bench bench-full clean
+.PHONY: demo test test-rungs test-rest parity bench bench-full clean
 .DELETE_ON_ERROR:
 
 .venv/installed: pyproject.toml
@@ -20,16 +20,18 @@ test: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(MAKE) --jobs 2 test-steps test-rest
+	$(MAKE) --jobs 2 test-rungs test-rest
 
-# Two processes of one thread each: the runs are many and small.
-test-steps test-rest: export OMP_NUM_THREADS = 1
+# Two processes of one thread each: the runs are many and small. These rungs
+# take as long as all the rest.
+RUNGS := $(patsubst %,parity_tests/test_%.py,steps layers geometries forward)
+test-rungs test-rest: export OMP_NUM_THREADS = 1
 
-test-steps: .venv/installed
-	$(BIN)/python -m pytest parity_tests/test_steps.py
+test-rungs: .venv/installed
+	$(BIN)/python -m pytest $(RUNGS)
 
 test-rest: .venv/installed
-	$(BIN)/python -m pytest --ignore parity_tests/test_steps.py
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(RUNGS))
 
 parity: .venv/installed
 	$(BIN)/python -m parity_tests report
