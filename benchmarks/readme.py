@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.results import SCHEMA, tabulate
-from experiment.evaluate import Scores, score_rows
 from experiment.pages import describe, markdown_table
 from parity_tests.report import rung_rows
 
@@ -90,7 +89,7 @@ def _demo(results: dict[str, Any]) -> str:
     ]
     for name, speed in results["images_per_second"].items():
         rows.append([f"images/s, {name}", f"{speed:,}"])
-    for name, of in results["quality"].items():
+    for name, of in results.get("quality", {}).items():
         shown = (
             f"{of['digits']} digits, the commonest {of['largest_share']:.0%}, "
             f"confidence {of['confidence']:.2f}, "
@@ -124,24 +123,6 @@ def _parity(results: dict[str, Any]) -> str:
         errors = ["none" if e is None else f"{e:.1e}" for e in worst]
         rows.append([f"{recipe}, {len(runs)} runs", *errors])
     return markdown_table(["recipe", *KINDS], rows)
-
-
-def _quality(results: dict[str, Any]) -> str:
-    """What evaluate wrote of the demo's run in JAX, and in PyTorch's twin."""
-    theirs = json.loads((ROOT / "benchmarks/demo/torch_ref.json").read_text())
-    sets = {
-        "JAX": results["scores"]["samples"],
-        "PyTorch": theirs["scores"]["samples"],
-        **{k: v for k, v in results["scores"].items() if k != "samples"},
-    }
-    scores = {name: Scores(**values) for name, values in sets.items()}
-    return markdown_table(*_head_and_rows(score_rows(scores)))
-
-
-def _head_and_rows(
-    rows: list[list[str]],
-) -> tuple[list[str], list[list[str]]]:
-    return rows[0], rows[1:]
 
 
 def _speed(results: dict[str, Any]) -> str:
@@ -194,6 +175,5 @@ _TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "demo": ("benchmarks/demo/demo.json", _demo),
     "ladder": ("parity_tests/report/parity.json", _ladder),
     "parity": ("parity_tests/report/parity.json", _parity),
-    "quality": ("benchmarks/demo/jax_gan.json", _quality),
     "speed": ("benchmarks/speed.json", _speed),
 }
