@@ -10,6 +10,7 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
+import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
@@ -42,7 +43,11 @@ def _demo(folder: Path) -> int:
     console = Console()
     console.rule(f"1. The same steps? {COMPARED} iterations in float64")
     proof = recipe("mlp", precision="float64")
+    # JAX computes beside PyTorch here: with more threads they fight for cores.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     gaps = worst_gaps(proof, datasets.load(proof), COMPARED, at=(COMPARED,))
+    torch.set_num_threads(threads)
     for kind, gap in gaps.items():
         console.print(f"largest difference of {kind}: {gap}")
 
