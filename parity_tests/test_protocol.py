@@ -338,14 +338,11 @@ def measured_ladder(tmp_path_factory):
 
 
 @pytest.mark.parametrize("case", DAMAGE)
-def test_a_damaged_file(case, measured_ladder, tmp_path, capsys):
+def test_a_damaged_file(case, measured_ladder, tmp_path, refused):
     out = tmp_path / "ladder.json"
     damage, part = DAMAGE[case]
     out.write_text(damage(measured_ladder))
-    assert main(["report", str(out), "--out", str(tmp_path / "r")]) == 2
-    error = capsys.readouterr().err
-    assert part in error
-    assert error.count("\n") == 1
+    refused(main, ["report", out, "--out", tmp_path / "r"], part)
 
 
 BAD = {
@@ -363,14 +360,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_option_of_the_ladder(case, tmp_path, capsys):
-    out = ["--out", str(tmp_path / "ladder.json")]
-    try:
-        status = main(["ladder", *out, *BAD[case]])
-    except SystemExit as ended:
-        status = ended.code
-    assert status == 2
-    error = capsys.readouterr().err
-    assert BAD[case][1] in error
-    assert error.count("\n") == 1
+def test_bad_option_of_the_ladder(case, tmp_path, refused):
+    arguments = ["ladder", "--out", tmp_path / "ladder.json", *BAD[case]]
+    refused(main, arguments, BAD[case][1])
     assert not list(tmp_path.iterdir())

@@ -309,7 +309,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_damage_ends_in_one_line_that_names_it(damage, tmp_path, capsys):
+def test_damage_ends_in_one_line_that_names_it(damage, tmp_path, refused):
     plant, parts = DAMAGES[damage]
     folder = tmp_path / "copy"
     shutil.copytree(FOLDER / "mlp", folder)
@@ -319,11 +319,7 @@ def test_damage_ends_in_one_line_that_names_it(damage, tmp_path, capsys):
         load(folder)
     for part in parts:
         assert part in str(caught.value)
-    assert main(["replay", str(folder)]) == 2
-    output = capsys.readouterr()
-    assert output.out == ""
-    assert output.err == f"error: {caught.value}\n"
-    assert output.err.count("\n") == 1
+    refused(main, ["replay", folder], f"error: {caught.value}\n")
 
 
 def test_refuses_to_record(tmp_path):
@@ -521,13 +517,9 @@ def test_replay_of_a_wrong_implementation_ends_with_1(capsys):
         ("builtins:dict", "no method load_state"),
     ],
 )
-def test_names_an_implementation_that_is_none(name, message, capsys):
-    status = main(["replay", str(FOLDER / "lecture"), "--implementation", name])
-    assert status == 2
-    error = capsys.readouterr().err
-    assert error.startswith("error: ")
-    assert message in error
-    assert error.count("\n") == 1
+def test_names_an_implementation_that_is_none(name, message, refused):
+    arguments = ["replay", FOLDER / "lecture", "--implementation", name]
+    refused(main, arguments, message)
 
 
 @pytest.mark.parametrize(
@@ -540,12 +532,9 @@ def test_names_an_implementation_that_is_none(name, message, capsys):
         (["record", "--steps", "1", "--batch-size", "0"], "batch-size is 0"),
     ],
 )
-def test_record_names_a_bad_value(arguments, message, tmp_path, capsys):
+def test_record_names_a_bad_value(arguments, message, tmp_path, refused):
     folder = tmp_path / "t"
-    assert main([*arguments, "--out", str(folder)]) == 2
-    error = capsys.readouterr().err
-    assert message in error
-    assert error.count("\n") == 1
+    refused(main, [*arguments, "--out", folder], message)
     assert not folder.exists()
 
 
