@@ -89,13 +89,17 @@ def device_stream(
     data = jax.device_put(data, device)
     # The generator of the hardware: several times faster than the default.
     key = random.key(config.seed, impl="rbg")
+    return lambda game, first, count: _run(
+        config, game, data, key, first, count
+    )
 
-    @partial(jax.jit, donate_argnames="game", static_argnames="count")
-    def run(game: Game, data: Array, key: Array, first: int, count: int):
-        def iteration(game: Game, step: Array):
-            batch = sample_batch(config, data, random.fold_in(key, step))
-            return game.step(batch)
 
-        return lax.scan(iteration, game, first + jnp.arange(count))
+@partial(jax.jit, donate_argnames="game", static_argnames=("config", "count"))
+def _run(
+    config: Config, game: Game, data: Array, key: Array, first: int, count: int
+) -> tuple[Game, Metrics]:
+    def iteration(game: Game, step: Array) -> tuple[Game, Metrics]:
+        batch = sample_batch(config, data, random.fold_in(key, step))
+        return game.step(batch)
 
-    return lambda game, first, count: run(game, data, key, first, count)
+    return lax.scan(iteration, game, first + jnp.arange(count))

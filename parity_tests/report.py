@@ -43,6 +43,8 @@ RUNGS = {
     "test_steps": "100 iterations: every recipe, loss, optimizer and k",
     "test_trajectory": "recorded trajectories, three implementations",
     "test_fast_paths": "faster forms of the step",
+    "test_statistics": "random numbers of each twin's own: distributions, "
+    "and whole games by two one-sided tests",
     "test_long": "200 to 5,000 iterations at full size",
     "test_float32": "float32: 300 iterations in lockstep, and a free run "
     "against a control",
@@ -70,23 +72,22 @@ def report(folder: Path) -> int:
 
 
 def _climb() -> tuple[int, dict[str, Any]]:
-    """Runs every rung, slow ones too; the worst status, and what it measured.
+    """Runs every test, slow ones too; the worst status, and what it measured.
 
     Two processes of one thread each: the runs are many and small.
     """
     torch.set_num_threads(1)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    long = {"test_steps", "test_long"}
-    halves = [*long], [n for n in (*RUNGS, "test_faults") if n not in long]
     command = [sys.executable, "-m", "pytest", "-m", "slow or not slow"]
     here = Path(__file__).parent
+    long = [str(here / f"test_{name}.py") for name in ("steps", "long")]
+    halves = long, [str(here), *(f"--ignore={path}" for path in long)]
     measured: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as scratch:
         running = []
-        for names in halves:
-            record = Path(scratch) / f"{names[0]}.json"
-            files = [str(here / f"{name}.py") for name in names]
-            arguments = [*command, f"--record={record}", *files]
+        for i, half in enumerate(halves):
+            record = Path(scratch) / f"{i}.json"
+            arguments = [*command, f"--record={record}", *half]
             running.append(
                 (subprocess.Popen(arguments, env=environment), record)
             )

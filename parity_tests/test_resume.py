@@ -47,9 +47,24 @@ def _start(twin, folder, steps, *options):
     )
 
 
-@TWINS
-@pytest.mark.parametrize("stream", ["shared", "device"])
-@pytest.mark.parametrize("recipe", SMALL)
+@pytest.mark.parametrize(
+    ("recipe", "stream", "twin"),
+    [
+        pytest.param(
+            recipe,
+            stream,
+            twin,
+            # Of all these the slowest to compile.
+            marks=pytest.mark.slow
+            if (recipe, stream, twin) == ("dcgan", "device", jax_gan)
+            else (),
+            id=f"{recipe}-{stream}-{twin.__name__}",
+        )
+        for recipe in SMALL
+        for stream in ("shared", "device")
+        for twin in (jax_gan, torch_ref)
+    ],
+)
 def test_20_and_20_are_40(twin, recipe, stream, tmp_path):
     options = ["--recipe", recipe, *SMALL[recipe], "--stream", stream]
     options += ["--sample-every", 20]  # one length of a stretch, one program
