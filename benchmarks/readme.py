@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.results import SCHEMA, tabulate
+from experiment.evaluate import Scores, score_rows
 from experiment.pages import describe, markdown_table
 from parity_tests.report import rung_rows
 
@@ -27,7 +28,7 @@ KINDS = (
 
 def render(text: str) -> str:
     """The README's text with every table made anew."""
-    tables = {"algorithm": _algorithm()}
+    tables = {"algorithm": _algorithm(), "quality": _quality()}
     for name, (source, make) in _TABLES.items():
         tables[name] = make(json.loads((ROOT / source).read_text()))
     for name, table in tables.items():
@@ -123,6 +124,21 @@ def _parity(results: dict[str, Any]) -> str:
         errors = ["none" if e is None else f"{e:.1e}" for e in worst]
         rows.append([f"{recipe}, {len(runs)} runs", *errors])
     return markdown_table(["recipe", *KINDS], rows)
+
+
+def _quality() -> str:
+    """What evaluate wrote of runs of both twins, beside its baselines."""
+    names = {"jax_gan": "JAX", "torch_ref": "PyTorch"}
+    sets = {}
+    for path in sorted((ROOT / "benchmarks/quality").glob("*.json")):
+        results = json.loads(path.read_text())
+        twin = path.stem.rpartition("-")[2]
+        samples = results["scores"].pop("samples")
+        sets[f"{results['recipe']}, {names[twin]}"] = samples
+    # The first weights of one recipe stand for all.
+    scores = {k: Scores(**v) for k, v in (sets | results["scores"]).items()}
+    header, *rows = score_rows(scores)
+    return markdown_table(header, rows)
 
 
 def _speed(results: dict[str, Any]) -> str:
