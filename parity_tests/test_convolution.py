@@ -48,6 +48,22 @@ def test_equals_pytorch(prefix, name):
         np.testing.assert_allclose(ours, reference, **TOLERANCE)
 
 
+@pytest.mark.parametrize("form", ["patches", "library"])
+def test_kernel_gradient(form):
+    jax.config.update("jax_enable_x64", True)
+    rng = np.random.default_rng(0)
+    x, y = (rng.normal(size=SHAPES[name][0]) for name in FORMS)
+    found = getattr(convolution, f"{form}_kernel_gradient")(x, y)
+    expected = torch.nn.grad.conv2d_weight(
+        torch.tensor(x).permute(0, 3, 1, 2),
+        (7, 5, 4, 4),
+        torch.tensor(y).permute(0, 3, 1, 2),
+        stride=2,
+        padding=1,
+    ).permute(2, 3, 1, 0)
+    np.testing.assert_allclose(found, expected, **TOLERANCE)
+
+
 @pytest.mark.parametrize("name", FORMS)
 def test_form_by_platform(name):
     """A CPU multiplies matrices, a GPU convolves."""
