@@ -1,4 +1,4 @@
-"""``python -m benchmarks ladder | report | readme``."""
+"""``python -m benchmarks ladder | report | quality | readme``."""
 
 import argparse
 import sys
@@ -9,10 +9,13 @@ from rich.console import Console
 
 from benchmarks import report
 from benchmarks.ladder import CALLS, HEADLINE, OTHERS, Plan, measure
+from benchmarks.quality import study, tables
 from benchmarks.readme import ROOT, render
 from benchmarks.results import load
 from experiment.config import InputError
-from experiment.parser import Parser, run_command
+from experiment.data import load_splits
+from experiment.parser import Parser, add_data, run_command
+from experiment.recipes import RECIPES
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -99,6 +102,33 @@ def _parser() -> argparse.ArgumentParser:
     pages.set_defaults(command=_report)
     pages.add_argument("file", type=Path, metavar="FILE.json")
     pages.add_argument("--out", type=Path, required=True, metavar="DIR")
+    quality = commands.add_parser(
+        "quality",
+        help="how good the samples are, over seeds",
+        description="Trains recipe x loss x seed in both twins, each with "
+        "random numbers of its own, judges the samples, and says whether the "
+        "twins are equivalent and which loss is better. Goes on with a file "
+        "that a stop left.",
+        epilog="Start with: python -m benchmarks quality --steps 200 --seeds 2 "
+        "--out runs/quality.json",
+    )
+    quality.set_defaults(command=_quality)
+    quality.add_argument("--out", type=Path, required=True, metavar="FILE.json")
+    quality.add_argument(
+        "--recipes",
+        nargs="+",
+        default=["mlp"],
+        choices=[n for n in RECIPES if RECIPES[n].data != "gaussian"],
+        metavar="RECIPE",
+        help="of digits (default: mlp)",
+    )
+    quality.add_argument(
+        "--seeds", type=int, default=5, help="runs of each (default: 5)"
+    )
+    quality.add_argument(
+        "--steps", type=int, help="iterations, in place of the recipe's"
+    )
+    add_data(quality)
     readme = commands.add_parser(
         "readme", help="write the README's tables from the committed JSON"
     )
@@ -138,6 +168,23 @@ def _report(options: argparse.Namespace) -> int:
     report.write(options.out, load(options.file))
     print(options.out / "REPORT.md")
     print(options.out / "report.html")
+    return 0
+
+
+def _quality(options: argparse.Namespace) -> int:
+    if not options.out.parent.is_dir():
+        raise InputError(f"{options.out.parent} is not a folder: make it first")
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    results = study(
+        options.recipes,
+        options.seeds,
+        options.steps,
+        load_splits(options.data_dir, options.download),
+        options.data_dir,
+        options.out,
+        lambda line: console.print(line),
+    )
+    print(tables(results))
     return 0
 
 

@@ -9,7 +9,6 @@ Writes the weights and the test accuracy beside it.
 import argparse
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from torch.nn.functional import cross_entropy, pad
 from experiment.classifier import WEIGHTS, classify
 from experiment.data import load_splits
 from experiment.machine import describe_machine
-from experiment.parser import Parser, run_command
+from experiment.parser import Parser, add_data, run_command
 
 TRAINED = 50_000
 EPOCHS, BATCH, RATE = 15, 100, 2e-3
@@ -36,16 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--data-dir",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="folder of mnist, in torchvision's layout",
-    )
-    parser.add_argument(
-        "--download", action="store_true", help="fetch what is missing there"
-    )
+    add_data(parser, required=True)
     options = parser.parse_args(arguments)
     return run_command(lambda: _train(options))
 

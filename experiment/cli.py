@@ -14,7 +14,7 @@ from rich.table import Table
 from experiment import data as datasets
 from experiment import figures, run
 from experiment.config import Config, InputError
-from experiment.parser import Parser, run_command
+from experiment.parser import Parser, add_data, run_command
 from experiment.recipes import RECIPES, recipe
 from experiment.stream import fixed_noise
 from experiment.training import run_training
@@ -72,7 +72,7 @@ def _parser(twin: ModuleType) -> argparse.ArgumentParser:
         help="how the steps reach the device, for speed; the result is the "
         f"same: {first} (default), {', '.join(others)}",
     )
-    _add_data(how)
+    add_data(how)
     _add_device(how)
 
     sample = commands.add_parser(
@@ -113,7 +113,7 @@ def _parser(twin: ModuleType) -> argparse.ArgumentParser:
     neighbours.add_argument(
         "--n", type=int, default=40, help="number of samples"
     )
-    _add_data(neighbours)
+    add_data(neighbours)
 
     judge = commands.add_parser(
         "evaluate",
@@ -135,7 +135,7 @@ def _parser(twin: ModuleType) -> argparse.ArgumentParser:
         help="samples, at most as many as training images (default: 10,000, "
         "as in the paper)",
     )
-    _add_data(judge)
+    add_data(judge)
 
     for command in (sample, interpolate, neighbours, judge):
         command.add_argument(
@@ -182,18 +182,6 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
             option["type"] = int if item.type is int else float
             option["metavar"] = "N" if item.type is int else "X"
         group.add_argument(f"--{item.name.replace('_', '-')}", **option)
-
-
-def _add_data(group: Any) -> None:
-    group.add_argument(
-        "--data-dir",
-        type=Path,
-        metavar="DIR",
-        help="folder of mnist or fashion-mnist, in torchvision's layout",
-    )
-    group.add_argument(
-        "--download", action="store_true", help="fetch what is missing there"
-    )
 
 
 def _add_device(group: Any) -> None:

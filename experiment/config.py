@@ -1,6 +1,6 @@
 """The description of one experiment: every choice that a run depends on."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, get_args, get_origin
 
 import numpy as np
@@ -264,6 +264,13 @@ class Config:
             raise InputError(
                 f"{name.replace('_', '-')} is {value}: it must be {what}"
             )
+
+    def of_any_run(self) -> "Config":
+        """The same game in a run of no certain seed, length and pictures.
+
+        What is compiled for one run serves all.
+        """
+        return replace(self, seed=0, steps=1, sample_every=1)
 
     @property
     def dtype(self) -> np.dtype:

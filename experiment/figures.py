@@ -10,6 +10,8 @@ from PIL import Image
 
 # One colour for each curve, apart in hue and in lightness.
 BLUE, ORANGE, GREEN, GREY = "#1f5fa8", "#d97706", "#2f8f4e", "#555555"
+# Figure 1: values in a bin that say something of a ratio, and lines from z.
+_ENOUGH, _ARROWS = 50, 40
 
 
 def grid(images: NDArray[np.floating], columns: int) -> NDArray[np.uint8]:
@@ -168,42 +170,68 @@ def save_pair(
 def save_figure1(
     path: Path,
     data: NDArray[np.floating],
+    z: NDArray[np.floating],
     samples: NDArray[np.floating],
     x: NDArray[np.floating],
     probability: NDArray[np.floating],
     step: int,
 ) -> None:
-    """Figure 1 of the paper: the data's density, p_g, and D(x) between them.
+    """Figure 1 of the paper: p_data, p_g, D(x) and the arrows from z to x.
+
+    With them the best D for this G, p_data / (p_data + p_g) (Proposition 1),
+    from the histograms.
 
     Args:
         path: the PNG to write.
         data: the training set, (n, 1).
-        samples: of the generator, (m, 1).
+        z: noise, (m, noise_size); arrows start at the first coordinate.
+        samples: G(z), (m, 1).
         x: where D was asked, (p,).
         probability: D(x), (p,).
         step: iterations so far, for the title.
     """
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axis = figure.subplots()
+    figure = Figure(figsize=(6, 4.6), layout="constrained")
+    axis, arrows = figure.subplots(2, 1, height_ratios=(5, 1), sharex=True)
     density = axis.twinx()
     bins = np.linspace(x[0], x[-1], 81)
-    heights = {
-        name: np.histogram(values, bins)[0] / (len(values) * np.diff(bins))
-        for name, values in (("data", data), ("G", samples))
-    }
-    density.stairs(heights["data"], bins, fill=True, color=GREY, alpha=0.35)
-    density.stairs(heights["G"], bins, color=GREEN)
+    counts = [np.histogram(values, bins)[0] for values in (data, samples)]
+    p_data, p_g = (
+        count / (len(values) * np.diff(bins))
+        for count, values in zip(counts, (data, samples), strict=True)
+    )
+    density.stairs(p_data, bins, fill=True, color=GREY, alpha=0.35)
+    density.stairs(p_g, bins, color=GREEN)
     # A fixed scale, that of the data: frames of an animation must agree.
-    density.set_ylim(0, 2 * heights["data"].max())
+    density.set_ylim(0, 2 * p_data.max())
     density.set_ylabel("density")
+    seen = sum(counts) >= _ENOUGH
+    best = p_data[seen] / (p_data[seen] + p_g[seen])
     axis.plot(x, probability, color=BLUE, label="D(x)")
+    label = "the best D, p_data / (p_data + p_g)"
+    centres = (bins[:-1] + bins[1:]) / 2
+    axis.plot(centres[seen], best, ":", color=ORANGE, label=label)
     axis.plot([], color=GREEN, label="p_g, density of G(z)")
     axis.fill_between([], [], color=GREY, alpha=0.35, label="density of data")
-    axis.axhline(0.5, color=BLUE, linewidth=0.8, linestyle=":")
     axis.set_ylim(0, 1)
     axis.set_xlim(x[0], x[-1])
     axis.set_ylabel("D(x)")
-    axis.set_xlabel("x")
     axis.set_title(f"iteration {step}", fontsize="medium")
     axis.legend(loc="upper left", fontsize="small")
+
+    # z has a scale of its own: its range is half the width of the picture.
+    start = z[:_ARROWS, 0] / np.abs(z[:_ARROWS, 0]).max()
+    start = x.mean() + start * (x[-1] - x[0]) / 4
+    ends = samples[:_ARROWS, 0]
+    arrows.plot([start, ends], [0, 1], color=GREEN, linewidth=0.7)
+    arrows.set_ylim(0, 1)
+    arrows.set_yticks([0, 1], ["z", "x"])
+    arrows.set_xlabel("x = G(z)")
     figure.savefig(path, dpi=80)
+
+
+def save_panels(path: Path, frames: Sequence[Path]) -> None:
+    """Four pictures of a run in one, from its beginning to its end."""
+    chosen = np.linspace(0, len(frames) - 1, 4).round().astype(int)
+    pictures = [np.asarray(Image.open(frames[i])) for i in chosen]
+    rows = [np.hstack(pictures[:2]), np.hstack(pictures[2:])]
+    Image.fromarray(np.vstack(rows)).save(path)

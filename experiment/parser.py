@@ -3,7 +3,8 @@
 import argparse
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
 from experiment.config import InputError
 
@@ -15,6 +16,20 @@ class Parser(argparse.ArgumentParser):
         """Ends with status 2."""
         message = message.removeprefix("argument ")
         raise SystemExit(_fail(f"{message}; see {self.prog} --help"))
+
+
+def add_data(parser: Any, required: bool = False) -> None:
+    """Adds where data sets that are not embedded come from."""
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        required=required,
+        metavar="DIR",
+        help="folder of mnist or fashion-mnist, in torchvision's layout",
+    )
+    parser.add_argument(
+        "--download", action="store_true", help="fetch what is missing there"
+    )
 
 
 def run_command(command: Callable[[], int]) -> int:

@@ -116,6 +116,8 @@ def run_training(
         (folder / "samples").glob("*.png"), key=lambda path: int(path.stem)
     )
     figures.save_animation(folder / "samples.gif", frames)
+    if config.data == "gaussian":
+        figures.save_panels(folder / "figure1.png", frames)
     return Outcome(game, progress.images_per_second)
 
 
@@ -135,8 +137,9 @@ def _picture(
         x = np.linspace(mean - 5 * deviation, mean + 5 * deviation, 201)
         x = x.astype(config.dtype)
         probability = twin.discriminate(game, x[:, np.newaxis])
-        samples = twin.sample_images(game, fixed_noise(config, 10_000))
-        figures.save_figure1(path, data, samples, x, probability, step)
+        z = fixed_noise(config, 10_000)
+        samples = twin.sample_images(game, z)
+        figures.save_figure1(path, data, z, samples, x, probability, step)
     else:
         samples = twin.sample_images(game, fixed_noise(config, _PICTURES))
         figures.save_samples(path, samples, columns=8)

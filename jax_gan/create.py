@@ -1,6 +1,7 @@
 """The game of a config before its first step."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -43,7 +44,11 @@ def create(
         raise InputError(
             "precision float64 is off in JAX: call select_device before create"
         )
-    G, D = create_networks(config, data.shape[1:])
+    any_run = config.of_any_run()
+    # Networks know neither loss nor rule: games that differ in these share
+    # the programs of their networks.
+    looks = replace(any_run, loss="saturating", optimizer="adam", k=1)
+    G, D = create_networks(looks, data.shape[1:])
     G_key, D_key = jax.random.split(jax.random.key(config.seed))
     z = jnp.zeros((1, config.noise_size), config.dtype)
     generator = _first_variables(G, G_key, z)
@@ -52,8 +57,8 @@ def create(
     discriminator = _first_variables(D, D_key, jnp.array(data[:1]), {})
     optimizer = OPTIMIZERS[config.optimizer]
     game = Game(
-        _player(generator, G, optimizer(config, "generator")),
-        _player(discriminator, D, optimizer(config, "discriminator")),
+        _player(generator, G, optimizer(any_run, "generator")),
+        _player(discriminator, D, optimizer(any_run, "discriminator")),
         GENERATOR_LOSSES[config.loss],
         UPDATES[config.updates],
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import optax
+from flax import linen as nn
 from jax import Array
 from jax.tree_util import register_dataclass
 
@@ -36,9 +37,8 @@ class Player:
 
     def evaluate(self, *inputs: Any) -> Array:
         """Forward pass with the running statistics, which stay as they are."""
-        return self.network.apply(
-            {"params": self.params, "batch_stats": self.statistics}, *inputs
-        )
+        variables = {"params": self.params, "batch_stats": self.statistics}
+        return _apply(self.network, variables, *inputs)
 
     def descend(self, gradients: Any) -> "Player":
         """The player after one step of its optimizer."""
@@ -47,6 +47,10 @@ class Player:
         )
         params = optax.apply_updates(self.params, updates)
         return replace(self, params=params, optimizer_state=optimizer_state)
+
+
+# Less the optimizer: players of one network share the program.
+_apply = jax.jit(nn.Module.apply, static_argnums=0)
 
 
 @register_dataclass

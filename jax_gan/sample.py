@@ -26,14 +26,14 @@ def sample_images(game: Game, z: NDArray[np.floating]) -> NDArray[np.floating]:
 
     For one-dimensional data: numbers (n, 1) in the data's own range.
     """
-    images = np.array(jax.jit(Game.generate)(game, z))
+    images = np.array(game.generate(jnp.asarray(z)))
     tanh = game.generator.network.config.output == "tanh"
     return (images + 1) / 2 if tanh else images
 
 
 def discriminate(game: Game, x: NDArray[np.floating]) -> NDArray[np.floating]:
     """D(x) in evaluation: the probability, (n,), that each x is real."""
-    return np.array(jax.jit(Game.discriminate)(game, x))
+    return np.array(game.discriminate(jnp.asarray(x)))
 
 
 def sample_batch(
@@ -89,8 +89,9 @@ def device_stream(
     data = jax.device_put(data, device)
     # The generator of the hardware: several times faster than the default.
     key = random.key(config.seed, impl="rbg")
+    any_run = config.of_any_run()
     return lambda game, first, count: _run(
-        config, game, data, key, first, count
+        any_run, game, data, key, first, count
     )
 
 

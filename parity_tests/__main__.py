@@ -12,7 +12,7 @@ from rich.table import Table
 
 from experiment.config import Config, InputError
 from experiment.data import load as load_data
-from experiment.parser import Parser, run_command
+from experiment.parser import Parser, add_data, run_command
 from experiment.recipes import RECIPES, recipe
 from parity_tests.compare import NO_GAP
 from parity_tests.diagnose import Parting, accounts_of_twins, diagnose
@@ -195,12 +195,7 @@ def _add_record(commands: Any) -> None:
     )
     sets = get_args(Config.__dataclass_fields__["data"].type)
     command.add_argument("--data", help=f"data set: {', '.join(sets)}")
-    command.add_argument(
-        "--data-dir",
-        type=Path,
-        metavar="DIR",
-        help="folder of mnist or fashion-mnist, in torchvision's layout",
-    )
+    add_data(command)
 
 
 def _record(options: argparse.Namespace) -> int:
@@ -210,7 +205,7 @@ def _record(options: argparse.Namespace) -> int:
     changes = {name: getattr(options, name) for name in names}
     given = {name: v for name, v in changes.items() if v is not None}
     config = recipe(options.recipe, **given)
-    data = load_data(config, options.data_dir)
+    data = load_data(config, options.data_dir, options.download)
     record(config, data, options.steps, options.out)
     print(options.out)
     return 0

@@ -45,6 +45,7 @@ RUNGS = {
     "test_fast_paths": "faster forms of the step",
     "test_statistics": "random numbers of each twin's own: distributions, "
     "and whole games by two one-sided tests",
+    "test_figure1": "one dimension: where the theory says the game ends",
     "test_long": "200 to 5,000 iterations at full size",
     "test_float32": "float32: 300 iterations in lockstep, and a free run "
     "against a control",

@@ -115,6 +115,14 @@ def test_figure1(tmp_path):
     assert _run(jax_gan, "train", "--out", out, *options) == 0
     sample = tmp_path / "x.png"
     assert _run(torch_ref, "sample", "--run", out, "--out", sample) == 0
+    with (
+        Image.open(out / "figure1.png") as panels,
+        Image.open(out / "samples" / "000003.png") as last,
+    ):
+        width, height = last.size
+        assert panels.size == (2 * width, 2 * height)
+        corner = panels.crop((width, height, 2 * width, 2 * height))
+        assert np.array_equal(corner, last)
 
 
 BAD = {
