@@ -251,8 +251,8 @@ def _train(twin: ModuleType, options: argparse.Namespace) -> int:
         step, state = run.load_checkpoint(folder)
         if step >= config.steps:
             raise InputError(
-                f"{folder} is at iteration {step} of {config.steps} already: "
-                "give a larger --steps"
+                f"--steps is {config.steps}, and {folder} has {step} "
+                "iterations already: give a larger --steps"
             )
         game = _restored(twin, game, state, folder)
         train = twin.FORMS[form](game)

@@ -108,8 +108,13 @@ def evaluate(
         )
     if n < _FEWEST:
         raise InputError(f"--n is {n}: it must be at least {_FEWEST}")
+    console = Console(stderr=True)
     train = splits.train.images
-    n = min(n, len(train))
+    if n > len(train):
+        n = len(train)
+        console.print(
+            f"{n:,} images of each set: there are no more to train on"
+        )
     z = fixed_noise(config, n)
 
     def untrained() -> NDArray[np.floating]:
@@ -124,7 +129,6 @@ def evaluate(
         ),
         "untrained": untrained,
     }
-    console = Console(stderr=True)
     scores = {}
     for number, (name, images_of) in enumerate(sets.items(), start=1):
         text = f"{number}/{len(sets)}  {name}"

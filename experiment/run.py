@@ -58,12 +58,14 @@ def create_folder(folder: Path, config: Config) -> None:
     try:
         folder.mkdir(parents=True)
     except FileExistsError as error:
-        raise InputError(
-            f"--out {folder} exists already: choose another name, or go on "
-            f"with --resume {folder}"
-        ) from error
+        text = f"--out {folder} exists already: choose another name"
+        if folder.is_dir():
+            text += f", or go on with --resume {folder}"
+        raise InputError(text) from error
     except OSError as error:
-        raise InputError(f"--out {folder}: {error.strerror}") from error
+        raise InputError(
+            f"--out {folder}: {error.strerror}; choose another place"
+        ) from error
     save_config(folder, config)
 
 
@@ -124,7 +126,8 @@ def load_checkpoint(folder: Path) -> tuple[int, dict[str, NDArray]]:
         raise InputError(f"{folder} has no checkpoint: train anew")
     try:
         with safe_open(path, "numpy") as file:
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            names = file.keys()  # a file is no dict, and cannot be iterated
+            state = {name: file.get_tensor(name) for name in names}
             metadata = file.metadata()
             step = int(metadata["step"])
             if metadata["sha256"] != _digest(step, state):

@@ -28,8 +28,9 @@ TOLERANCE = 1e-12  # of float64; float32 has none: rounding errors grow
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command; returns the exit status.
 
-    0 when it is done, 1 when a difference is too large, 2 on bad input (after
-    one line on stderr), 130 when the user stopped it.
+    0 when it is done, 1 when an implementation, a golden or the ladder differs
+    by too much, 2 on bad input (after one line on stderr), 130 when the user
+    stopped it. That a planted fault parts the twins is what it is for: 0.
     """
     options = _parser().parse_args(arguments)
     return run_command(lambda: options.command(options))

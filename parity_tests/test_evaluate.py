@@ -71,7 +71,7 @@ def test_evaluate_with_either_twin(trained, tmp_path, capsys):
     assert ours["untrained"] != ours["samples"]
 
 
-def test_evaluate_takes_at_most_the_training_images():
+def test_evaluate_takes_at_most_the_training_images(capsys):
     config = small_config(precision="float32")
     splits = datasets.load_splits()
     few = splits._replace(
@@ -80,6 +80,7 @@ def test_evaluate_takes_at_most_the_training_images():
     game = torch_ref.create(config, few.train.images)
     scores = evaluate(torch_ref, config, game, few, 10_000)
     assert [s.images for s in scores.values()] == [150, 150, 30, 150]
+    assert "150 images of each set" in capsys.readouterr().err
 
 
 @TWINS

@@ -73,7 +73,9 @@ class TransposedConvolution(nn.ConvTranspose2d):
     def __init__(self, channels: int, features: int, bias: bool = True):
         super().__init__(channels, features, 4, stride=2, padding=1, bias=bias)
 
-    def forward(self, h: Float[Tensor, "m h w i"]) -> Float[Tensor, "m _ _ o"]:  # type: ignore[override]
+    def forward(  # type: ignore[override]
+        self, h: Float[Tensor, "m h w i"]
+    ) -> Float[Tensor, "m _ _ o"]:
         """The gradient of a convolution with regard to its input."""
         return _to_nhwc(super().forward(_to_nchw(h)))
 
