@@ -49,6 +49,10 @@ bench-full: .venv/installed
 	$(BIN)/python -m benchmarks ladder --out runs/bench-full.json
 	$(BIN)/python -m benchmarks report runs/bench-full.json \
 	  --out runs/bench-full
+	$(BIN)/python -m benchmarks ladder --workloads lecture \
+	  --variants headline sweep --out runs/bench-seeds.json
+	$(BIN)/python -m benchmarks report runs/bench-seeds.json \
+	  --out runs/bench-seeds
 
 clean:
 	rm -rf .venv

@@ -8,10 +8,18 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks import report
-from benchmarks.ladder import CALLS, HEADLINE, OTHERS, Plan, measure
+from benchmarks.ladder import (
+    CALLS,
+    HEADLINE,
+    OTHERS,
+    SWEEP,
+    Plan,
+    measure,
+)
 from benchmarks.quality import study, tables
 from benchmarks.readme import ROOT, render
 from benchmarks.results import load
+from benchmarks.variants import FORMS
 from experiment.config import InputError
 from experiment.data import load_splits
 from experiment.parser import Parser, add_data, run_command
@@ -70,7 +78,8 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         metavar="V",
         help="as 'jax scan', 'torch eager'; 'headline' is the best of each "
-        "twin, and again; default: headline and "
+        f"twin, and again; 'sweep' is {SWEEP[0]} to {SWEEP[-1]} seeds at once; "
+        "default: headline and "
         f"{OTHERS['cpu']} (on a GPU: {OTHERS['gpu']})",
     )
     ladder.add_argument(
@@ -142,14 +151,15 @@ def _ladder(options: argparse.Namespace) -> int:
     if options.matmul == "tf32" and options.device == "cpu":
         raise InputError("--matmul tf32 is for GPUs: add --device gpu")
     best = HEADLINE[options.device]
-    headline = [*best, *(f"{name} again" for name in best)]
+    sets = {
+        "headline": [*best, *(f"{name} again" for name in best)],
+        "sweep": [f"{twin} seeds-{n}" for n in SWEEP for twin in FORMS],
+    }
     names = options.variants or [
         "headline",
         *OTHERS[options.device].split(", "),
     ]
-    variants: list[str] = []
-    for name in names:
-        variants += headline if name == "headline" else [name]
+    variants = [v for name in names for v in sets.get(name, [name])]
     plan = Plan(
         options.device,
         options.matmul,

@@ -9,9 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.variants import Variant, losses
-
-STEPS = 10
+from benchmarks.variants import STEPS, Variant, losses
 
 
 def parity(variant: Variant, tolerance: float) -> str | None:

@@ -91,6 +91,18 @@ def gemm(n: int, seconds: float) -> float:
     return 2 * n**3 * count / (time.perf_counter() - start)
 
 
+def bandwidth(n: int, seconds: float) -> float:
+    """Bytes/s of a += b / 2 on n numbers: two are read, one is written."""
+    a, b = jnp.ones(n, jnp.float32), jnp.ones(n, jnp.float32)
+    add = jax.jit(lambda a, b: a + b / 2, donate_argnums=0)
+    a = add(a, b).block_until_ready()
+    count, start = 0, time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        a = add(a, b).block_until_ready()
+        count += 1
+    return 3 * a.nbytes * count / (time.perf_counter() - start)
+
+
 def peak_bytes() -> int:
     """The most memory held: of the GPU, or of this process on a CPU."""
     statistics = jax.local_devices()[0].memory_stats()

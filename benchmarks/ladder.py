@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.results import SCHEMA, VERSION
-from benchmarks.variants import parse
+from benchmarks.variants import iterations, parse
 from benchmarks.worker import Job
 from experiment.config import InputError
 from experiment.machine import describe_machine
@@ -39,6 +39,7 @@ OTHERS = {
     "torch compile, torch reduce-overhead, torch graph, torch device, "
     "torch seeds-8, torch tutorial",
 }
+SWEEP = (1, 4, 16, 64, 256)  # seeds at once
 GEMM = {"cpu": 1536, "gpu": 8192}
 
 
@@ -203,7 +204,7 @@ def measure(
     }
     begun, longest = time.monotonic(), 0.0
     with tempfile.TemporaryDirectory() as cache:
-        start = start or _starter(plan.device, cache)
+        start = start or _starter(plan.device, Path(cache))
         try:
             for number in range(plan.sets):
                 for name in plan.workloads:
@@ -226,15 +227,26 @@ def measure(
     return 0
 
 
-def _starter(device: str, cache: str) -> Callable[[Job], Worker]:
-    environment = {"TORCHINDUCTOR_CACHE_DIR": cache}  # cold in the first set
+def _starter(device: str, cache: Path) -> Callable[[Job], Worker]:
+    environment = {
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
     if device == "cpu":
         environment |= {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
-    environment["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
     command = [sys.executable, "-m", "benchmarks.worker"]
-    return lambda job: Worker(
-        job.variant, [*command, json.dumps(asdict(job))], **environment
-    )
+
+    def start(job: Job) -> Worker:
+        # Cold in the first set, warm in the others; none finds another's.
+        programs = cache / f"{job.recipe}-{job.batch_size}-{job.variant}"
+        own = {
+            "JAX_COMPILATION_CACHE_DIR": str(programs / "jax"),
+            "TORCHINDUCTOR_CACHE_DIR": str(programs / "torch"),
+        }
+        arguments = [*command, json.dumps(asdict(job))]
+        return Worker(job.variant, arguments, **environment, **own)
+
+    return start
 
 
 def _measure_set(plan, results, name, number, out, say, start) -> None:
@@ -252,7 +264,7 @@ def _measure_set(plan, results, name, number, out, say, start) -> None:
                     variant,
                     kind,
                     size,
-                    CALLS[kind],
+                    iterations(variant, CALLS[kind]),
                     plan.device,
                     plan.matmul,
                     plan.block_seconds,
@@ -269,7 +281,7 @@ def _measure_set(plan, results, name, number, out, say, start) -> None:
                 found["refused"][variant] = reason
                 workers.pop(variant).stop()
                 continue
-            one["variants"][variant] = {**ready, "seconds": []}
+            one["variants"][variant] = {**ready, "seconds": [], "joules": []}
             say(f"  {variant} is ready")
         rng = random.Random(number)
         for _ in range(plan.rounds):
@@ -278,7 +290,8 @@ def _measure_set(plan, results, name, number, out, say, start) -> None:
             for variant in one["order"][-1]:
                 workers[variant].ask()
                 answer = workers[variant].answer(plan.patience)
-                one["variants"][variant]["seconds"].append(answer["seconds"])
+                for key in ("seconds", "joules"):
+                    one["variants"][variant][key].append(answer[key])
                 if answer["compiled"]:
                     reason = "it compiled in a timed block"
                     found["refused"][variant] = reason

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.results import BUSY, Row, Table, paces, tabulate, whole_sets
+from benchmarks.variants import games
 from experiment.pages import describe, html_page, markdown_table
 
 _COLORS = {"jax": "#2f8f4e", "torch": "#d97706"}
@@ -22,9 +23,10 @@ _HEADER = [
     "variant",
     "ms an iteration (95 %)",
     "images/s",
-    "GEMM peak",
+    "of the GEMM peak, of the roofline",
     "memory",
-    "first call",
+    "J for 1,000 images",
+    "first call, from the cache",
     "overtakes after",
     "against PyTorch's best (95 %)",
     "verdict",
@@ -52,6 +54,9 @@ def write(folder: Path, results: Mapping[str, Any]) -> None:
         ]
         text += section
         page += [*section, _ladder(of), _blocks(workload), _break_even(of)]
+        page += _over_seeds(of)
+    if tables:
+        page += ["## The roofline", _roofline(tables)]
     if over := _over_batches(results["workloads"], tables):
         page += ["## images/s over batch size", over]
     (folder / "REPORT.md").write_text("\n\n".join(text) + "\n")
@@ -81,6 +86,8 @@ def _head(results: Mapping[str, Any]) -> list[str]:
 
 def _cells(row: Row) -> list[str]:
     pace, claim = row.milliseconds, row.claim
+    products = 1000 * row.roof.flops / pace.median
+    again = "" if row.cached is None else f", {row.cached:.1f} s"
     after = "at once" if not row.break_even else f"{row.break_even:,.0f}"
     against = verdict = ""
     if claim:
@@ -94,9 +101,10 @@ def _cells(row: Row) -> list[str]:
         row.variant + (f" ({', '.join(remarks)})" if remarks else ""),
         f"{pace.median:.3f} ({pace.low:.3f} to {pace.high:.3f})",
         f"{row.images:,.0f}",
-        f"{row.gemm_share:.0%}",
+        f"{products / row.roof.peak:.0%}, {row.roof_share:.0%}",
         f"{row.peak_bytes / 2**20:,.0f} MiB",
-        f"{row.first:.1f} s",
+        "not counted" if row.joules is None else f"{row.joules:.2f}",
+        f"{row.first:.1f} s" + again,
         "never" if row.break_even == inf else after,
         against,
         verdict,
@@ -113,6 +121,14 @@ def _notes(workload: Mapping[str, Any], of: Table) -> list[str]:
     else:
         notes.append(
             f"Noise floor (A/A): a ratio within {of.floor:.3f} is a tie."
+        )
+    for twin, row in _best(of).items():
+        roof = row.roof
+        notes.append(
+            f"Roofline of {twin}: {roof.flops / 1e9:.3g} GFLOP at "
+            f"{roof.peak / 1e9:,.0f} GFLOP/s and {roof.bytes / 1e6:.3g} MB of "
+            f"optimizers' memory at {roof.bandwidth / 1e9:,.0f} GB/s make "
+            f"{1000 * roof.seconds:.3g} ms."
         )
     if of.busy > BUSY:
         notes.append(f"The machine was busy: others had {of.busy:.0%} of it.")
@@ -187,11 +203,80 @@ def _ladder(of: Table) -> str:
                 capsize=3,
                 color=_color(row.variant),
             )
+        for twin, row in _best(of).items():
+            axis.axvline(
+                1000 * row.roof.seconds,
+                color=_COLORS[twin],
+                linestyle="--",
+                label=f"roofline of {twin}",
+            )
         axis.set_yticks(range(len(rows)), [row.variant for row in rows])
         axis.set_xlim(left=0)
         axis.set_xlabel("ms for an iteration of one game")
 
     return _plot(draw, "medians and 95 % intervals", 1.4 + 0.3 * len(of.rows))
+
+
+def _roofline(tables: Mapping[str, Table]) -> str:
+    """FLOP/s of each twin's best over FLOP for a byte, under its roof."""
+
+    def draw(axis: Axes) -> None:
+        markers = dict(zip(tables, "osD^vPX*", strict=False))
+        rows = {name: _best(of) for name, of in tables.items()}
+        for twin, color in _COLORS.items():
+            of_twin = {n: row[twin] for n, row in rows.items() if twin in row}
+            for name, row in of_twin.items():
+                roof = row.roof
+                axis.loglog(
+                    roof.flops / roof.bytes,
+                    1000 * roof.flops / row.milliseconds.median,
+                    markers.get(name, "o"),
+                    color=color,
+                    label=f"{name}, {row.variant}",
+                )
+            if of_twin:
+                roof = next(iter(of_twin.values())).roof
+                x = np.logspace(0, 3.5, 100)
+                y = 1 / (1 / roof.peak + 1 / (x * roof.bandwidth))
+                axis.loglog(x, y, color=color, label=f"roof of {twin}")
+        axis.set_xlabel("FLOP of products for a byte of optimizers' memory")
+        axis.set_ylabel("FLOP/s")
+
+    return _plot(draw, "the best of each twin under its roof", 4.4)
+
+
+def _over_seeds(of: Table) -> list[str]:
+    """Plots over the number of games that are trained at once."""
+    lines: dict[str, list[tuple[int, float]]] = {}
+    for row in of.rows:
+        if "seeds-" in row.variant:
+            twin = row.variant.partition(" ")[0]
+            point = games(row.variant), row.images
+            lines.setdefault(twin, []).append(point)
+    if not any(len(points) > 1 for points in lines.values()):
+        return []
+
+    def draw(axis: Axes) -> None:
+        for twin, points in lines.items():
+            x, y = zip(*sorted(points), strict=True)
+            axis.loglog(x, y, "o-", color=_COLORS[twin], label=twin)
+        for twin, row in _best(of).items():
+            axis.axhline(
+                row.images,
+                color=_COLORS[twin],
+                linestyle=":",
+                label=f"one game, {row.variant}",
+            )
+        axis.set_xlabel("games at once")
+        axis.set_ylabel("images/s in all")
+
+    return [_plot(draw, "many seeds at once", 4)]
+
+
+def _best(of: Table) -> dict[str, Row]:
+    """The row of each twin's best variant."""
+    rows = {row.variant: row for row in of.rows}
+    return {twin: rows[variant] for twin, variant in of.best.items()}
 
 
 def _blocks(workload: Mapping[str, Any]) -> str:
@@ -230,10 +315,9 @@ def _over_batches(
     lines: dict[str, list[tuple[int, float]]] = {}
     for name, of in tables.items():
         batch = workloads[name]["batch_size"]
-        for twin, variant in of.best.items():
-            images = next(r.images for r in of.rows if r.variant == variant)
+        for twin, row in _best(of).items():
             key = f"{twin}'s best, {workloads[name]['recipe']}"
-            lines.setdefault(key, []).append((batch, images))
+            lines.setdefault(key, []).append((batch, row.images))
 
     def draw(axis: Axes) -> None:
         styles = dict.fromkeys(key.partition(", ")[2] for key in lines)

@@ -1,7 +1,7 @@
 """Files of the ladder: reading, and what they say of each variant."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ from benchmarks.statistics import (
 )
 from experiment.config import InputError
 
-SCHEMA, VERSION = "gan-ladder", 1
+SCHEMA, VERSION = "gan-ladder", 2
 BUSY = 0.15  # share of the processors that others may take
 # Single games on prepared batches: what the twins are compared by.
 SAME_WORK = (
@@ -33,12 +33,15 @@ SAME_WORK = (
 _PLAN = {"device": str, "rounds": int, "sets": int, "matmul": str}
 _VARIANT = {
     "seconds": list,
+    "joules": list,
     "warmup_seconds": list,
     "first_seconds": float,
     "iterations": int,
     "games": int,
     "flops": int,
+    "optimizer_bytes": int,
     "gemm_flops": float,
+    "bandwidth": float,
     "peak_bytes": int,
     "settled": bool,
     "graph_breaks": int,
@@ -88,6 +91,12 @@ def _verify(results: Mapping[str, Any]) -> None:
                 times = values["seconds"] + values["warmup_seconds"]
                 if not all(0 < seconds < inf for seconds in times):
                     raise ValueError(f"the seconds of {where}")
+                for key in ("gemm_flops", "bandwidth"):
+                    if not 0 < values[key] < inf:
+                        raise ValueError(f"{key} of {where}")
+                drawn = [j for j in values["joules"] if j is not None]
+                if not all(0 <= joules < inf for joules in drawn):
+                    raise ValueError(f"the joules of {where}")
 
 
 def _fields(where: str, values: Any, types: Mapping[str, type]) -> None:
@@ -97,14 +106,37 @@ def _fields(where: str, values: Any, types: Mapping[str, type]) -> None:
             raise ValueError(f"{key} of {where}")
 
 
+class Roof(NamedTuple):
+    """The least time of an iteration: its products, then its optimizers.
+
+    Attributes:
+        flops: of the products.
+        bytes: that the optimizers move.
+        peak: FLOP/s of a large product.
+        bandwidth: bytes/s of a large sum.
+    """
+
+    flops: int
+    bytes: int
+    peak: float
+    bandwidth: float
+
+    @property
+    def seconds(self) -> float:
+        """The roof itself."""
+        return self.flops / self.peak + self.bytes / self.bandwidth
+
+
 class Row(NamedTuple):
     """What is said of one variant of a workload.
 
     Attributes:
         milliseconds: of one iteration of one game.
         images: real images that D consumed in a second, in all games.
-        gemm_share: of the products' rate in the framework's measured peak.
+        roof: what the time could be, at the framework's own measured peaks.
+        joules: of the GPU for 1,000 images; None where none was counted.
         first: seconds of the first call of all, less its steady time.
+        cached: the same in a later process; None if there was none.
         break_even: iterations after which it has overtaken the variant that
             starts fastest; 0 for that one, infinite if never.
         graph_breaks: programs of ``torch.compile`` in a step, but for one.
@@ -114,13 +146,20 @@ class Row(NamedTuple):
     variant: str
     milliseconds: Estimate
     images: float
-    gemm_share: float
+    roof: Roof
     peak_bytes: int
+    joules: float | None
     first: float
+    cached: float | None
     break_even: float
     settled: bool
     graph_breaks: int
     claim: Claim | None
+
+    @property
+    def roof_share(self) -> float:
+        """Of the roof's time in the time that it took."""
+        return 1000 * self.roof.seconds / self.milliseconds.median
 
 
 class Table(NamedTuple):
@@ -214,22 +253,39 @@ def _first_seconds(values: Mapping[str, Any]) -> float:
 
 
 def _row(workload, name, sets, first, medians, quickest, claims) -> Row:
-    values = whole_sets(workload)[0]["variants"][name]
+    of = [one["variants"][name] for one in whole_sets(workload)]
+    values = of[0]
     pace = medians[name]
     gain = medians[quickest] - pace
     late = first[name] - first[quickest]
     break_even = 0.0 if late <= 0 else late / gain if gain > 0 else inf
-    peaks = [v["variants"][name]["gemm_flops"] for v in whole_sets(workload)]
-    estimated = estimate(sets)
+    images = workload["batch_size"] / pace
     return Row(
         name,
-        Estimate(*(1000 * seconds for seconds in estimated)),
-        workload["batch_size"] / pace,
-        values["flops"] / pace / float(np.median(peaks)),
+        Estimate(*(1000 * seconds for seconds in estimate(sets))),
+        images,
+        _roof(of),
         values["peak_bytes"],
+        _joules(of, images),
         first[name],
+        _first_seconds(of[1]) if len(of) > 1 else None,
         break_even,
         values["settled"],
         values["graph_breaks"],
         claims.get(name),
     )
+
+
+def _roof(of: Sequence[Mapping[str, Any]]) -> Roof:
+    peak = float(np.median([values["gemm_flops"] for values in of]))
+    bandwidth = float(np.median([values["bandwidth"] for values in of]))
+    return Roof(of[0]["flops"], of[0]["optimizer_bytes"], peak, bandwidth)
+
+
+def _joules(of: Sequence[Mapping[str, Any]], images: float) -> float | None:
+    """For 1,000 images: all that was drawn, over all that were consumed."""
+    drawn = [joules for values in of for joules in values["joules"]]
+    if not drawn or None in drawn:
+        return None
+    seconds = sum(sum(values["seconds"]) for values in of)
+    return 1000 * sum(drawn) / (seconds * images)

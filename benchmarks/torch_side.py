@@ -109,6 +109,20 @@ def gemm(n: int, seconds: float) -> float:
     return 2 * n**3 * count / (time.perf_counter() - start)
 
 
+def bandwidth(n: int, seconds: float) -> float:
+    """Bytes/s of a += b / 2 on n numbers: two are read, one is written."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    a, b = torch.ones(n, device=device), torch.ones(n, device=device)
+    a.add_(b, alpha=0.5)
+    synchronise(a)
+    count, start = 0, time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        a.add_(b, alpha=0.5)
+        synchronise(a)
+        count += 1
+    return 3 * a.nbytes * count / (time.perf_counter() - start)
+
+
 def peak_bytes() -> int:
     """The most memory held: of the GPU, or of this process on a CPU."""
     if torch.cuda.is_available():

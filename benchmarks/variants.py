@@ -20,6 +20,7 @@ from experiment.config import Config, InputError
 from experiment.stream import Stream, length, map_arrays, stack
 
 Arrays = dict[str, NDArray]
+STEPS = 10  # of a comparison with the plain step: no call has fewer
 FORMS = {
     "jax": "scan step device seeds-N tutorial",
     "torch": "eager compile reduce-overhead graph graph-10 device seeds-N "
@@ -64,6 +65,22 @@ class Variant:
     games: int = 1
 
 
+def iterations(name: str, of_one: int) -> int:
+    """In one call of a variant: fewer where it trains many games at once.
+
+    Example:
+        >>> iterations("jax scan", 100), iterations("jax seeds-8", 100)
+        (100, 12)
+    """
+    return max(STEPS, of_one // games(name))
+
+
+def games(name: str) -> int:
+    """How many games a variant trains at once."""
+    form = parse(name)[1]
+    return int(form.removeprefix("seeds-")) if "seeds-" in form else 1
+
+
 def side_of(name: str) -> Any:
     """The benchmark's side of a variant's twin; imports the framework."""
     return import_module(f"benchmarks.{parse(name)[0]}_side")
@@ -84,8 +101,7 @@ def build(
     side, form = side_of(name), parse(name)[1]
     twin = side.twin
     if form.startswith("seeds-"):
-        number = int(form.removeprefix("seeds-"))
-        return _seeds(side, config, data, device, count, number)
+        return _seeds(side, config, data, device, count, games(name))
 
     def create() -> Any:
         return twin.create(config, data, device)

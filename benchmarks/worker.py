@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks import gates
-from benchmarks.flops import flops
+from benchmarks.energy import joules
 from benchmarks.variants import Variant, build, losses, parse, side_of
+from benchmarks.work import flops, optimizer_bytes
 from experiment import data as datasets
 from experiment.config import Config, InputError
 from experiment.recipes import recipe
@@ -26,6 +27,7 @@ from experiment.stream import Stream
 
 SETTLED = 0.02  # between three medians of warm-up
 MOST_MEDIANS = 12
+STREAMED = 2**26  # numbers of an array that no cache holds
 
 
 @dataclass(frozen=True)
@@ -75,12 +77,7 @@ def main(job: Job) -> None:
     def built() -> Variant:
         return build(job.variant, config, data, device, job.iterations)
 
-    try:
-        variant = built()
-        game, repeats = variant.create(), 1
-    except InputError as error:  # a form that this device does not have
-        answer(refused=str(error))
-        return
+    game, repeats = None, 1
 
     def block() -> float:
         nonlocal game
@@ -92,7 +89,18 @@ def main(job: Job) -> None:
         assert np.isfinite(losses(metrics)).all(), "a loss is not finite"
         return seconds
 
-    first = block()
+    try:
+        variant = built()
+        game = variant.create()
+        first = block()
+    except InputError as error:  # a form that this device does not have
+        answer(refused=str(error))
+        return
+    except RuntimeError as error:
+        if not _is_out_of_memory(error):
+            raise
+        answer(refused="it does not fit the memory")
+        return
     repeats = max(1, int(np.ceil(job.block_seconds / block())))
     medians: list[float] = []
     settled = False
@@ -113,20 +121,33 @@ def main(job: Job) -> None:
         "graph_breaks": side.graph_breaks(),
         "settings": side.settings(),
         "flops": flops(config, data.shape[1:]),
+        "optimizer_bytes": optimizer_bytes(
+            config, side.twin.to_numpy(side.twin.create(config, data))
+        ),
     }
     if job.check:
         found["refused"] = refusal(job, side, built(), block)
     found["gemm_flops"] = side.gemm(job.gemm, job.block_seconds)
+    found["bandwidth"] = side.bandwidth(STREAMED, job.block_seconds)
     answer(**found)
     for _ in sys.stdin:
-        before = side.compilations()
-        seconds = block()
-        answer(seconds=seconds, compiled=side.compilations() - before)
+        compiled, start = side.compilations(), joules()
+        seconds, end = block(), joules()
+        answer(
+            seconds=seconds,
+            joules=None if start is None or end is None else end - start,
+            compiled=side.compilations() - compiled,
+        )
 
 
 def _config(job: Job) -> Config:
     """The workload's, on the digits at hand: no others are faster."""
     return recipe(job.recipe, batch_size=job.batch_size, data="mnist5k")
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    words = str(error).lower()
+    return "out of memory" in words or "allocate memory" in words
 
 
 def refusal(

@@ -12,11 +12,11 @@ import torch
 import jax_gan
 from benchmarks import gates, report
 from benchmarks.__main__ import main
-from benchmarks.flops import flops
 from benchmarks.ladder import CALLS, Plan, Worker, measure
 from benchmarks.results import load, tabulate
 from benchmarks.statistics import estimate, holm, judge, log_ratios, noise_floor
-from benchmarks.variants import build, side_of
+from benchmarks.variants import STEPS, build, side_of
+from benchmarks.work import flops
 from experiment.config import InputError
 from experiment.recipes import RECIPES, recipe
 from experiment.stream import Stream
@@ -101,7 +101,7 @@ def _built(name, of="lecture"):
     side, config = side_of(name), CONFIGS[of]
     device = side.twin.select_device("cpu", config)
     data = small_data().astype(np.float32)
-    return side, build(name, config, data, device, gates.STEPS)
+    return side, build(name, config, data, device, STEPS)
 
 
 @pytest.mark.parametrize("of", ["lecture", pytest.param("paper", marks=SLOW)])
@@ -117,7 +117,7 @@ def test_every_variant_passes_the_gates(name, of):
         assert gates.no_reads(side, variant) is None
 
     def block():
-        variant.run(variant.create(), gates.STEPS)
+        variant.run(variant.create(), STEPS)
 
     block()
     assert gates.compiles_once(side, block) is None
@@ -128,7 +128,7 @@ def test_every_variant_passes_the_gates(name, of):
 @pytest.mark.parametrize("name", ["jax scan", "torch eager"])
 def test_a_wrong_gradient_is_refused(name, monkeypatch):
     _, variant = _built(name)
-    expected = variant.plain(1), variant.plain(gates.STEPS)
+    expected = variant.plain(1), variant.plain(STEPS)
     twin = sys.modules[side_of(name).twin.__name__ + ".train"]
     right = twin.discriminator_loss
     monkeypatch.setattr(
@@ -227,6 +227,7 @@ ANSWER = {
     "first_seconds": 1.0, "warmup_seconds": [0.1] * 3, "settled": True,
     "iterations": 10, "games": 1, "peak_bytes": 2**20, "settings": {},
     "flops": 1000, "gemm_flops": 1e9, "graph_breaks": 0,
+    "optimizer_bytes": 100, "bandwidth": 1e9,
 }  # fmt: skip
 SERVE = """
 import json, sys
@@ -234,8 +235,8 @@ print(json.dumps({answer}), flush=True)
 for i, _ in enumerate(sys.stdin):
     if i == {last}:
         {end}
-    print(json.dumps(dict(seconds=.1 + .001 * i, compiled={compiled})),
-          flush=True)
+    print(json.dumps(dict(seconds=.1 + .001 * i, joules=None,
+                          compiled={compiled})), flush=True)
 """
 NAMES = ("jax scan", "torch eager", "jax scan again", "torch eager again")
 
@@ -267,14 +268,14 @@ def test_ladder_and_its_report(tmp_path):
     assert {row.variant for row in found.rows} == set(NAMES)
     report.write(tmp_path / "report", results)
     page = (tmp_path / "report" / "report.html").read_text()
-    assert page.count("<svg") == 3
+    assert page.count("<svg") == 4
     assert "currentColor" in page
     assert "src=" not in page  # nothing to fetch
     assert "| jax scan |" in (tmp_path / "report" / "REPORT.md").read_text()
 
 
 def test_a_true_worker(tmp_path, monkeypatch):
-    monkeypatch.setitem(CALLS, "lecture", gates.STEPS)
+    monkeypatch.setitem(CALLS, "lecture", STEPS)
     out = tmp_path / "ladder.json"
     names = ("jax scan", "torch eager", "torch graph")
     plan = Plan("cpu", "strict", ("lecture",), names, 1, 1, 0.01, None)
@@ -323,7 +324,7 @@ def test_a_refused_variant_gets_no_number(odd, tmp_path):
 DAMAGE = {
     "cut short": (lambda text: text[: len(text) // 2], "cut short"),
     "other schema": (lambda text: text.replace("gan-ladder", "x"), "'x'"),
-    "version": (lambda text: text.replace('"version": 1', '"version": 9'), "9"),
+    "version": (lambda text: text.replace('"version": 2', '"version": 9'), "9"),
     "no times": (lambda text: text.replace('"seconds"', '"s"'), "seconds of"),
     "nan": (lambda text: text.replace("0.101,", "NaN,"), "the seconds of"),
     "not a dict": (lambda text: "[]", "measure again"),

@@ -1,12 +1,15 @@
-"""The floating-point work of one iteration, by formula.
+"""The work of one iteration, by formula: products, and optimizer traffic.
 
 Products of matrices and convolutions are counted, as PyTorch's
-FlopCounterMode counts them: 2 for a multiplication and its addition. Sums,
-activations and the optimizer are left out on both sides.
+FlopCounterMode counts them: 2 for a multiplication and its addition. Sums and
+activations are left out on both sides.
 """
 
+from collections.abc import Mapping
 from itertools import pairwise
 from math import prod
+
+from numpy.typing import NDArray
 
 from experiment.config import Config
 
@@ -20,6 +23,28 @@ def flops(config: Config, shape: tuple[int, ...]) -> int:
     G, D = _generator(config, shape), _discriminator(config, shape)
     of_sample = _UPDATES[config.updates](G, D, config.k)
     return 2 * config.batch_size * of_sample
+
+
+def optimizer_bytes(config: Config, state: Mapping[str, NDArray]) -> int:
+    """What the optimizers move between memory and processor in an iteration.
+
+    A step reads weights, gradients and moments, and writes weights and
+    moments; D takes k steps.
+
+    Args:
+        config: the experiment.
+        state: the arrays of its game, by neutral names.
+    """
+    total = 0
+    for side, steps in (("generator", 1), ("discriminator", config.k)):
+        weights = _bytes(state, f"{side}/params/")
+        moments = _bytes(state, f"{side}/optimizer/")
+        total += steps * (3 * weights + 2 * moments)
+    return total
+
+
+def _bytes(state: Mapping[str, NDArray], prefix: str) -> int:
+    return sum(a.nbytes for name, a in state.items() if name.startswith(prefix))
 
 
 def _alternating(G: list[int], D: list[int], k: int) -> int:
