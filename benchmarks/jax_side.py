@@ -1,6 +1,5 @@
 """What the benchmark asks of JAX beside training: settings and counters."""
 
-import resource
 import time
 from collections.abc import Callable
 from math import prod
@@ -103,12 +102,10 @@ def bandwidth(n: int, seconds: float) -> float:
     return 3 * a.nbytes * count / (time.perf_counter() - start)
 
 
-def peak_bytes() -> int:
-    """The most memory held: of the GPU, or of this process on a CPU."""
+def peak_bytes() -> int | None:
+    """The most memory of a GPU that was held; None without one."""
     statistics = jax.local_devices()[0].memory_stats()
-    if statistics:
-        return statistics["peak_bytes_in_use"]
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return statistics["peak_bytes_in_use"] if statistics else None
 
 
 def count_flops(game: Any, batch: Any) -> int:

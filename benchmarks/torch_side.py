@@ -1,6 +1,5 @@
 """What the benchmark asks of PyTorch beside training: settings and counters."""
 
-import resource
 import time
 from collections.abc import Callable
 from typing import Any
@@ -123,11 +122,10 @@ def bandwidth(n: int, seconds: float) -> float:
     return 3 * a.nbytes * count / (time.perf_counter() - start)
 
 
-def peak_bytes() -> int:
-    """The most memory held: of the GPU, or of this process on a CPU."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def peak_bytes() -> int | None:
+    """The most memory of a GPU that was held; None without one."""
+    gpu = torch.cuda.is_available()
+    return torch.cuda.max_memory_allocated() if gpu else None
 
 
 def count_flops(game: Any, batch: Any) -> int:

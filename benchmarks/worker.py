@@ -16,8 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import gates
-from benchmarks.energy import joules
+from benchmarks import counters, gates
 from benchmarks.variants import Variant, build, losses, parse, side_of
 from benchmarks.work import flops, optimizer_bytes
 from experiment import data as datasets
@@ -89,6 +88,7 @@ def main(job: Job) -> None:
         assert np.isfinite(losses(metrics)).all(), "a loss is not finite"
         return seconds
 
+    counters.forget_peak()  # the data set took more to load than it takes
     try:
         variant = built()
         game = variant.create()
@@ -117,7 +117,7 @@ def main(job: Job) -> None:
         "settled": settled,
         "iterations": repeats * job.iterations,
         "games": variant.games,
-        "peak_bytes": side.peak_bytes(),
+        "peak_bytes": side.peak_bytes() or counters.peak_bytes(),
         "graph_breaks": side.graph_breaks(),
         "settings": side.settings(),
         "flops": flops(config, data.shape[1:]),
@@ -131,8 +131,8 @@ def main(job: Job) -> None:
     found["bandwidth"] = side.bandwidth(STREAMED, job.block_seconds)
     answer(**found)
     for _ in sys.stdin:
-        compiled, start = side.compilations(), joules()
-        seconds, end = block(), joules()
+        compiled, start = side.compilations(), counters.joules()
+        seconds, end = block(), counters.joules()
         answer(
             seconds=seconds,
             joules=None if start is None or end is None else end - start,

@@ -1,8 +1,11 @@
 """The protocol of the benchmark: what it finds, and what it refuses."""
 
+import json
 import shutil
 import sys
 from dataclasses import replace
+from io import StringIO
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -10,7 +13,7 @@ import pytest
 import torch
 
 import jax_gan
-from benchmarks import gates, report
+from benchmarks import counters, gates, report, worker
 from benchmarks.__main__ import main
 from benchmarks.ladder import CALLS, Plan, Worker, measure
 from benchmarks.results import load, tabulate
@@ -235,13 +238,15 @@ print(json.dumps({answer}), flush=True)
 for i, _ in enumerate(sys.stdin):
     if i == {last}:
         {end}
-    print(json.dumps(dict(seconds=.1 + .001 * i, joules=None,
+    print(json.dumps(dict(seconds=.1 + .001 * i, joules={joules},
                           compiled={compiled})), flush=True)
 """
 NAMES = ("jax scan", "torch eager", "jax scan again", "torch eager again")
 
 
-def _ladder(out, last=99, end="pass", compiled="0", **answer):
+def _ladder(
+    out, last=99, end="pass", compiled="0", joules=None, names=NAMES, **answer
+):
     """A ladder whose workers are stand-ins; torch eager is the odd one."""
 
     def start(job):
@@ -250,10 +255,11 @@ def _ladder(out, last=99, end="pass", compiled="0", **answer):
             answer=ANSWER | (answer if odd else {}),
             last=last if odd else 99, end=end,
             compiled=compiled if odd else "0",
+            joules=joules,
         )  # fmt: skip
         return Worker(job.variant, [sys.executable, "-c", script])
 
-    plan = Plan("cpu", "strict", ("mlp",), NAMES, 3, 2, 0.1, None, patience=5)
+    plan = Plan("cpu", "strict", ("mlp",), names, 3, 2, 0.1, None, patience=5)
     return measure(plan, out, lambda line: None, start)
 
 
@@ -272,6 +278,45 @@ def test_ladder_and_its_report(tmp_path):
     assert "currentColor" in page
     assert "src=" not in page  # nothing to fetch
     assert "| jax scan |" in (tmp_path / "report" / "REPORT.md").read_text()
+
+
+def test_report_of_seeds_and_of_energy(tmp_path):
+    out = tmp_path / "ladder.json"
+    names = ("jax scan", "torch eager", "jax seeds-2", "jax seeds-8")
+    assert _ladder(out, joules=30.0, names=names) == 0
+    report.write(tmp_path / "report", load(out))
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "many seeds at once" in page
+    # 30 J for a block: 10 iterations of 100 images
+    assert "<td>30.00</td>" in page
+
+
+def test_memory_does_not_fit(tmp_path, monkeypatch, capsys):
+    def create(*_):
+        raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB.")
+
+    monkeypatch.setattr(worker, "build", create)
+    monkeypatch.setattr(sys, "stdin", StringIO())
+    job = worker.Job(
+        "jax scan", "lecture", 64, STEPS, "cpu", "strict", 0.01, 8, True
+    )
+    monkeypatch.setattr(sys, "stdout", sys.stdout)  # given back afterwards
+    worker.main(job)
+    assert json.loads(capsys.readouterr().out) == {
+        "refused": "it does not fit the memory"
+    }
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/clear_refs").exists(), reason="Linux counts anew"
+)
+def test_counters():
+    counters.forget_peak()
+    before = counters.peak_bytes()
+    held = np.ones(2**24)  # 128 MiB
+    assert counters.peak_bytes() - before > held.nbytes / 2
+    drawn = counters.joules()
+    assert drawn is None or drawn > 0
 
 
 def test_a_true_worker(tmp_path, monkeypatch):
