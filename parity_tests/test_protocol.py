@@ -19,7 +19,7 @@ from benchmarks.ladder import CALLS, Plan, Worker, measure
 from benchmarks.results import load, tabulate
 from benchmarks.statistics import estimate, holm, judge, log_ratios, noise_floor
 from benchmarks.variants import STEPS, build, side_of
-from benchmarks.work import flops
+from benchmarks.work import flops, optimizer_bytes
 from experiment.config import InputError
 from experiment.recipes import RECIPES, recipe
 from experiment.stream import Stream
@@ -207,6 +207,17 @@ def test_work_by_formula(name, digits):
     assert "by formula" in gates.work(1, 2)
 
 
+def test_work_of_the_optimizers():
+    """Adam reads weight, gradient and two moments, and writes three."""
+    state = {
+        f"{side}/{kind}/kernel": np.zeros(size, np.float32)
+        for side, size in (("generator", 10), ("discriminator", 5))
+        for kind in ("params", "optimizer/m", "optimizer/v")
+    }
+    moved = optimizer_bytes(small_config(k=2), state)
+    assert moved == 7 * 4 * (10 + 2 * 5)
+
+
 @SOME
 def test_forms_of_jax_lower_for_cuda(name, digits):
     """On a machine without a GPU: every operation has a form there."""
@@ -272,6 +283,8 @@ def test_ladder_and_its_report(tmp_path):
     assert [len(one["order"]) for one in workload["sets"]] == [3, 3]
     found = tabulate(workload)
     assert {row.variant for row in found.rows} == set(NAMES)
+    roof = found.rows[0].roof.seconds  # 1000 FLOP and 100 bytes, at 1e9 a s
+    assert roof == pytest.approx(1.1e-6)
     report.write(tmp_path / "report", results)
     page = (tmp_path / "report" / "report.html").read_text()
     assert page.count("<svg") == 4
