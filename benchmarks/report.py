@@ -23,14 +23,14 @@ _HEADER = [
     "variant",
     "ms an iteration (95 %)",
     "images/s",
-    "of the GEMM peak, of the roofline",
+    "of GEMM peak, roofline",
     "memory",
-    "J for 1,000 images",
-    "first call, from the cache",
+    "first call, cached",
     "overtakes after",
     "against PyTorch's best (95 %)",
     "verdict",
 ]
+_ENERGY = "J for 1,000 images"  # the last column, where it was counted
 
 
 def write(folder: Path, results: Mapping[str, Any]) -> None:
@@ -45,11 +45,15 @@ def write(folder: Path, results: Mapping[str, Any]) -> None:
     page = text.copy()
     for name, of in tables.items():
         workload = results["workloads"][name]
-        rows = [_cells(row) for row in of.rows]
+        header, rows = _HEADER, [_cells(row) for row in of.rows]
+        if any(row.joules is not None for row in of.rows):
+            header = [*header, _ENERGY]
+            for cells, row in zip(rows, of.rows, strict=True):
+                cells.append("" if row.joules is None else f"{row.joules:.2f}")
         notes = (f"- {html.escape(note)}" for note in _notes(workload, of))
         section = [
             f"## {_title(name, workload)}",
-            markdown_table(_HEADER, rows),
+            markdown_table(header, rows),
             "\n".join(notes),
         ]
         text += section
@@ -87,7 +91,7 @@ def _head(results: Mapping[str, Any]) -> list[str]:
 def _cells(row: Row) -> list[str]:
     pace, claim = row.milliseconds, row.claim
     products = 1000 * row.roof.flops / pace.median
-    again = "" if row.cached is None else f", {row.cached:.1f} s"
+    again = "" if row.cached is None else f", {row.cached:.1f}"
     after = "at once" if not row.break_even else f"{row.break_even:,.0f}"
     against = verdict = ""
     if claim:
@@ -103,8 +107,7 @@ def _cells(row: Row) -> list[str]:
         f"{row.images:,.0f}",
         f"{products / row.roof.peak:.0%}, {row.roof_share:.0%}",
         f"{row.peak_bytes / 2**20:,.0f} MiB",
-        "not counted" if row.joules is None else f"{row.joules:.2f}",
-        f"{row.first:.1f} s" + again,
+        f"{row.first:.1f}{again} s",
         "never" if row.break_even == inf else after,
         against,
         verdict,
