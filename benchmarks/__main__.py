@@ -21,7 +21,7 @@ from benchmarks.readme import ROOT, render
 from benchmarks.results import load
 from benchmarks.variants import FORMS
 from experiment.config import InputError
-from experiment.data import load_splits
+from experiment.data import DIGITS, load_splits
 from experiment.parser import Parser, add_data, run_command
 from experiment.recipes import RECIPES
 
@@ -127,7 +127,7 @@ def _parser() -> argparse.ArgumentParser:
         "--recipes",
         nargs="+",
         default=["mlp"],
-        choices=[n for n in RECIPES if RECIPES[n].data != "gaussian"],
+        choices=[n for n in RECIPES if RECIPES[n].data in DIGITS],
         metavar="RECIPE",
         help="of digits (default: mlp)",
     )

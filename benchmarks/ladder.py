@@ -26,7 +26,7 @@ from experiment.machine import describe_machine
 from experiment.recipes import recipe
 
 # Iterations in one call of a variant, by recipe; several calls make a block.
-CALLS = {"lecture": 100, "mlp": 20, "paper": 20, "dcgan": 10}
+CALLS = {"lecture": 100, "mlp": 20, "paper": 20, "dcgan": 10, "dcgan64": 10}
 LARGEST_BATCH = 5000  # mnist5k has no more
 HEADLINE = {
     "cpu": ("jax scan", "torch eager"),

@@ -73,11 +73,10 @@ def _generator(config: Config, shape: tuple[int, ...]) -> list[int]:
     if config.network != "dcgan":
         sizes = [config.noise_size, *hidden, prod(shape)]
         return [a * b for a, b in pairwise(sizes)]
-    first, second = hidden
+    side = shape[0] // 2 ** len(hidden)
     return [
-        config.noise_size * 7 * 7 * first,
-        7 * 7 * 16 * first * second,
-        14 * 14 * 16 * second * shape[-1],
+        config.noise_size * side**2 * hidden[0],
+        *_convolutions(side, *hidden, shape[-1]),
     ]
 
 
@@ -87,9 +86,14 @@ def _discriminator(config: Config, shape: tuple[int, ...]) -> list[int]:
         pieces = config.pieces if config.network == "maxout" else 1
         layers = [a * b * pieces for a, b in pairwise([prod(shape), *hidden])]
         return [*layers, hidden[-1]]
-    first, second = hidden
+    side = shape[0] // 2 ** len(hidden)
+    layers = _convolutions(side, *hidden[::-1], shape[-1])
+    return [*layers[::-1], side**2 * hidden[-1]]
+
+
+def _convolutions(side: int, *features: int) -> list[int]:
+    """Of kernel 4 x 4, each between images of ``side`` and of twice that."""
     return [
-        14 * 14 * 16 * shape[-1] * first,
-        7 * 7 * 16 * first * second,
-        7 * 7 * second,
+        (side * 2**i) ** 2 * 16 * a * b
+        for i, (a, b) in enumerate(pairwise(features))
     ]

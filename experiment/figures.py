@@ -15,20 +15,24 @@ _ENOUGH, _ARROWS = 50, 40
 
 
 def grid(images: NDArray[np.floating], columns: int) -> NDArray[np.uint8]:
-    """Images (n, h, w, 1) in [0, 1], row by row in one, 2 pixels apart.
+    """Images (n, h, w, c) in [0, 1], row by row in one, 2 pixels apart.
+
+    Returns:
+        The pixels, (height, width), with an axis of colours if c is 3.
 
     Example:
         >>> grid(np.ones((6, 28, 28, 1)), columns=3).shape
         (62, 92)
     """
-    n, height, width, _ = images.shape
+    n, height, width, channels = images.shape
     rows = -(-n // columns)
-    tiles = np.zeros((rows * columns, height + 2, width + 2))
-    tiles[:n, 1:-1, 1:-1] = images[..., 0].clip(0, 1)
-    tiles = tiles.reshape(rows, columns, height + 2, width + 2)
-    whole = tiles.swapaxes(1, 2).reshape(rows * (height + 2), -1)
-    pixels = np.pad(whole, 1)
-    return (255 * pixels + 0.5).astype(np.uint8)
+    tiles = np.zeros((rows * columns, height + 2, width + 2, channels))
+    tiles[:n, 1:-1, 1:-1] = images.clip(0, 1)
+    tiles = tiles.reshape(rows, columns, height + 2, width + 2, channels)
+    whole = tiles.swapaxes(1, 2).reshape(rows * (height + 2), -1, channels)
+    pixels = np.pad(whole, ((1, 1), (1, 1), (0, 0)))
+    pixels = (255 * pixels + 0.5).astype(np.uint8)
+    return pixels[..., 0] if channels == 1 else pixels
 
 
 def save_samples(
@@ -82,7 +86,7 @@ def save_animation(
 def save_walk(
     path: Path, images: NDArray[np.floating], milliseconds: int = 80
 ) -> None:
-    """Images (n, h, w, 1) in [0, 1], each a frame of a GIF, enlarged."""
+    """Images (n, h, w, c) in [0, 1], each a frame of a GIF, enlarged."""
     frames = (grid(image[np.newaxis], columns=1) for image in images)
     pictures = [Image.fromarray(f.repeat(8, 0).repeat(8, 1)) for f in frames]
     _save_gif(path, pictures, [milliseconds] * len(pictures))

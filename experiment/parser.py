@@ -25,7 +25,8 @@ def add_data(parser: Any, required: bool = False) -> None:
         type=Path,
         required=required,
         metavar="DIR",
-        help="folder of mnist or fashion-mnist, in torchvision's layout",
+        help="folder of mnist or fashion-mnist in torchvision's layout, or of "
+        "your own pictures (data folder)",
     )
     parser.add_argument(
         "--download", action="store_true", help="fetch what is missing there"

@@ -69,6 +69,20 @@ _DCGAN = Config(
     sample_every=200,
 )
 
+# The same at its own size and with its own first weights, in colour, for a
+# folder of pictures.
+_DCGAN64 = replace(
+    _DCGAN,
+    recipe="dcgan64",
+    data="folder",
+    batch_size=128,
+    steps=20_000,
+    generator_hidden=(512, 256, 128, 64),
+    discriminator_hidden=(64, 128, 256, 512),
+    generator_scale=0.02,
+    discriminator_scale=0.02,
+)
+
 # The authors' MNIST experiment as their code has it (mnist.yaml, and
 # AdversaryCost2 of github.com/goodfeli/adversarial): both players move at
 # once. 125,000 iterations are 250 epochs of its 50,000 images.
@@ -105,6 +119,7 @@ RECIPES = {
         _LECTURE,
         _FIGURE1,
         _DCGAN,
+        _DCGAN64,
         _PAPER,
         _PAPER_ALGORITHM1,
     )

@@ -101,7 +101,7 @@ def run_training(
             text = f"stopped before the first checkpoint: {folder} is of no use"
         else:
             again = f"-m {twin.__name__} train --resume {quote(str(folder))}"
-            if config.data in ("mnist", "fashion-mnist"):
+            if config.data in ("mnist", "fashion-mnist", "folder"):
                 again += " --data-dir ..."
             text = (
                 f"stopped; the checkpoint of iteration {saved} is kept. Go on "

@@ -70,7 +70,7 @@ class MLPDiscriminator(nn.Module):
 
 
 class DCGANGenerator(nn.Module):
-    """7x7 features, doubled to 14x14 and to 28x28 (Radford et al. 2016)."""
+    """Small images, doubled by each layer: 7 to 14 to 28 (Radford 2016)."""
 
     config: Config
     shape: tuple[int, ...]
@@ -78,27 +78,28 @@ class DCGANGenerator(nn.Module):
     def setup(self):
         """Builds the layers; none has a bias before a batch norm."""
         config = self.config
-        first, second = config.generator_hidden
+        first, *others = config.generator_hidden
         dense = partial(Dense, config=config, scale=config.generator_scale)
         layer = partial(
             TransposedConvolution, config=config, scale=config.generator_scale
         )
-        self.project = dense(7 * 7 * first, use_bias=False)
-        self.norm_0 = BatchNorm(config)
-        self.upsample = layer(second, use_bias=False)
-        self.norm_1 = BatchNorm(config)
+        self.side = self.shape[0] // 2 ** len(config.generator_hidden)
+        self.project = dense(self.side**2 * first, use_bias=False)
+        self.upsample = [layer(units, use_bias=False) for units in others]
+        self.norm = [BatchNorm(config) for _ in config.generator_hidden]
         self.output = layer(self.shape[-1])
 
-    def __call__(self, z: Float[Array, "m n"]) -> Float[Array, "m 28 28 c"]:
+    def __call__(self, z: Float[Array, "m n"]) -> Float[Array, "m h w c"]:
         """G(z)."""
-        h = self.project(z).reshape(len(z), 7, 7, -1)
-        h = relu(self.norm_0(h))
-        h = relu(self.norm_1(self.upsample(h)))
+        h = self.project(z).reshape(len(z), self.side, self.side, -1)
+        h = relu(self.norm[0](h))
+        for layer, norm in zip(self.upsample, self.norm[1:], strict=True):
+            h = relu(norm(layer(h)))
         return OUTPUTS[self.config.output](self.output(h))
 
 
 class DCGANDiscriminator(nn.Module):
-    """28x28 halved to 14x14 and to 7x7, then one logit."""
+    """Images halved by each layer, 28 to 14 to 7, then one logit."""
 
     config: Config
     shape: tuple[int, ...]
@@ -106,22 +107,23 @@ class DCGANDiscriminator(nn.Module):
     def setup(self):
         """Builds the layers; none has a bias before a batch norm."""
         config = self.config
-        first, second = config.discriminator_hidden
+        first, *others = config.discriminator_hidden
         dense = partial(Dense, config=config, scale=config.discriminator_scale)
         layer = partial(
             Convolution, config=config, scale=config.discriminator_scale
         )
-        self.downsample_0 = layer(first)
-        self.downsample_1 = layer(second, use_bias=False)
-        self.norm = BatchNorm(config)
+        self.input = layer(first)
+        self.downsample = [layer(units, use_bias=False) for units in others]
+        self.norm = [BatchNorm(config) for _ in others]
         self.output = dense(1)
 
     def __call__(
-        self, x: Float[Array, "m 28 28 c"], masks: dict[str, Array]
+        self, x: Float[Array, "m h w c"], masks: dict[str, Array]
     ) -> Float[Array, "m"]:
         """The logit of D(x); a DCGAN has no dropout, so no masks."""
-        h = leaky_relu(self.downsample_0(x), self.config.slope)
-        h = leaky_relu(self.norm(self.downsample_1(h)), self.config.slope)
+        h = leaky_relu(self.input(x), self.config.slope)
+        for layer, norm in zip(self.downsample, self.norm, strict=True):
+            h = leaky_relu(norm(layer(h)), self.config.slope)
         return self.output(h.reshape(len(x), -1))[:, 0]
 
 

@@ -2,7 +2,7 @@
 
 Names and layouts belong to neither framework, so either twin loads what the
 other saved: ``generator/params/hidden_0/kernel``,
-``discriminator/statistics/norm/mean``, ``generator/optimizer/m/...``. A dense
+``discriminator/statistics/norm_0/mean``, ``generator/optimizer/m/...``. A dense
 kernel is [in, out], a convolution's [height, width, in, out], a transposed
 convolution's [height, width, out, in].
 """

@@ -5,9 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 
-from experiment.data import load
+from experiment.data import load, sample_shape
 from parity_tests.compare import Gap
 from parity_tests.small import small_config, small_data
 
@@ -47,13 +48,17 @@ def _leave_no_trace(request):
 def digits():
     """The data of a config; each set is loaded once.
 
-    The digits at hand stand for mnist, which is not.
+    The digits at hand stand for mnist, which is not; noise for pictures.
     """
     cache = {}
 
     def load_for(config):
         if config.data == "mnist":
             config = replace(config, data="mnist5k")
+        if config.data == "folder":
+            shape = config.batch_size, *sample_shape(config)
+            noise = np.random.default_rng(0).uniform(-1, 1, shape)
+            return noise.astype(config.dtype)
         key = config.output, config.precision, config.data
         if key not in cache:
             cache[key] = load(config)

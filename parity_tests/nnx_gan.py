@@ -48,18 +48,19 @@ def create_layers(config):
     # Padding 2 of the dilated image is what PyTorch calls padding 1.
     options |= {"padding": ((2, 2), (2, 2)), "transpose_kernel": True}
     double: Any = partial(nnx.ConvTranspose, **options)
-    return nnx.Dict(
-        project=dense(noise, 7 * 7 * g[0], use_bias=False),
-        norm_0=norm(g[0]),
-        upsample=double(*g, use_bias=False),
-        norm_1=norm(g[1]),
-        output=double(g[1], shape[-1]),
-    ), nnx.Dict(
-        downsample_0=halve(shape[-1], d[0]),
-        downsample_1=halve(*d, use_bias=False),
-        norm=norm(d[1]),
-        output=dense(7 * 7 * d[1], 1),
-    )
+    of_g, of_d = shape[0] // 2 ** len(g), shape[0] // 2 ** len(d)
+    G = nnx.Dict(project=dense(noise, of_g**2 * g[0], use_bias=False))
+    D = nnx.Dict(input=halve(shape[-1], d[0]))
+    for i, features in enumerate(g):
+        G[f"norm_{i}"] = norm(features)
+    for i, pair in enumerate(pairwise(g)):
+        G[f"upsample_{i}"] = double(*pair, use_bias=False)
+    for i, pair in enumerate(pairwise(d)):
+        D[f"downsample_{i}"] = halve(*pair, use_bias=False)
+        D[f"norm_{i}"] = norm(pair[1])
+    G["output"] = double(g[-1], shape[-1])
+    D["output"] = dense(of_d**2 * d[-1], 1)
+    return G, D
 
 
 def create_optimizer(config, layers, rate, steps):
@@ -84,8 +85,10 @@ def generate(config, G, z):
     """G(z)."""
     h = z
     if config["network"] == "dcgan":
-        h = relu(G.norm_0(G.project(h).reshape(len(z), 7, 7, -1)))
-        h = relu(G.norm_1(G.upsample(h)))
+        side = config["sample_shape"][0] // 2 ** len(config["generator_hidden"])
+        h = relu(G.norm_0(G.project(h).reshape(len(z), side, side, -1)))
+        for i in range(len(config["generator_hidden"]) - 1):
+            h = relu(G[f"norm_{i + 1}"](G[f"upsample_{i}"](h)))
     for i in range(len(G) - 1 if config["network"] == "mlp" else 0):
         h = relu(G[f"hidden_{i}"](h))
     x = OUTPUTS[config["output"]](G.output(h))
@@ -99,8 +102,9 @@ def discriminate(config, D, x, masks):
         return jnp.where(h > 0, h, config["slope"] * h)
 
     if config["network"] == "dcgan":
-        h = leaky_relu(D.downsample_0(x))
-        h = leaky_relu(D.norm(D.downsample_1(h)))
+        h = leaky_relu(D.input(x))
+        for i in range(len(config["discriminator_hidden"]) - 1):
+            h = leaky_relu(D[f"norm_{i}"](D[f"downsample_{i}"](h)))
         return D.output(h.reshape(len(x), -1))[:, 0]
     h = x.reshape(len(x), -1) * masks.get("input", 1)
     for i in range(len(D) - 1):

@@ -19,6 +19,7 @@ import jax_gan
 import torch_ref
 from experiment import data as datasets
 from experiment.cli import main
+from experiment.run import load_config
 
 TWINS = pytest.mark.parametrize(
     "twin", [jax_gan, torch_ref], ids=lambda twin: twin.__name__
@@ -301,6 +302,59 @@ def test_fashion_mnist(fashion, tmp_path):
     out = tmp_path / "run"
     arguments = ["train", "--out", out, *SMALL, *options, "--steps", 2]
     assert _run(jax_gan, *arguments) == 0
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Six pictures of any shape, one in a folder below, and a text."""
+    folder = tmp_path / "pictures"
+    (folder / "below").mkdir(parents=True)
+    (folder / "README.txt").write_text("about them")
+    for i in range(6):
+        path = folder / ("below" if i == 5 else "") / f"{i}.png"
+        color = (40 * i, 0, 255)
+        Image.new("RGB", (70 + i, 90), color).save(path)
+    return folder
+
+
+COLOR = ["--recipe", "dcgan64", "--steps", 2, "--batch-size", 3,
+         "--generator-hidden", 4, 4, 4, 4,
+         "--discriminator-hidden", 4, 4, 4, 4]  # fmt: skip
+
+
+@TWINS
+def test_a_folder_of_pictures(twin, pictures, tmp_path):
+    out, png = tmp_path / "run", tmp_path / "samples.png"
+    data = ["--data-dir", pictures]
+    assert _run(twin, "train", "--out", out, *COLOR, *data) == 0
+    assert _run(twin, "sample", "--run", out, "--n", 4, "--out", png) == 0
+    with Image.open(png) as picture:
+        assert picture.mode == "RGB"
+    nearest = ["nearest", "--run", out, "--out", tmp_path / "nearest.png"]
+    assert _run(twin, *nearest, *data, "--n", 2) == 0
+    config = load_config(out)
+    loaded = datasets.load(config, pictures)
+    assert loaded.shape == (6, 64, 64, 3)
+    red = sorted(loaded[:, 0, 0, 0])  # scaled from [0, 255] to [-1, 1]
+    assert np.allclose(red, [40 * i / 127.5 - 1 for i in range(6)])
+
+
+@pytest.mark.parametrize("case", ["none", "missing", "empty", "damaged"])
+def test_bad_folder_of_pictures(case, pictures, tmp_path, refused):
+    damaged = pictures / "0.png"
+    damaged.write_bytes(damaged.read_bytes()[:40])
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    data, parts = {
+        "none": ([], ["--data-dir"]),
+        "missing": (["--data-dir", tmp_path / "x"], [tmp_path / "x"]),
+        "empty": (["--data-dir", empty], [empty, "no pictures"]),
+        "damaged": (["--data-dir", pictures], [damaged, "remove it"]),
+    }[case]
+    out = tmp_path / "run"
+    arguments = ["train", "--out", out, *COLOR, *data]
+    refused(partial(main, jax_gan), arguments, *parts)
+    assert not out.exists()
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "archive", "alone"])

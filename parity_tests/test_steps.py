@@ -1,6 +1,7 @@
 """Rung: whole iterations of Algorithm 1, in float64."""
 
 from dataclasses import replace
+from itertools import product
 
 import pytest
 
@@ -31,6 +32,39 @@ def test_100_steps(name, loss, optimizer, k, digits, measured):
     )
     if optimizer == "sgd":
         config = replace(config, learning_rate=SGD_RATES[name])
+    gaps = worst_gaps(config, digits(config), 100, at=(1, 2, 3, 10, 100))
+    measured(gaps, TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    ("loss", "optimizer", "k"),
+    [
+        # Slow to compile, and it shows no more than dcgan: one is enough.
+        pytest.param(
+            *case,
+            marks=() if case == ("saturating", "adam", 2) else pytest.mark.slow,
+        )
+        for case in product(
+            ("saturating", "non-saturating"), ("adam", "sgd"), (1, 2, 3)
+        )
+    ],
+)
+def test_100_steps_of_deeper_networks(loss, optimizer, k, digits, measured):
+    """Four layers on 64x64 in colour, with few channels."""
+    config = recipe(
+        "dcgan64",
+        loss=loss,
+        optimizer=optimizer,
+        k=k,
+        generator_hidden=(16, 8, 8, 4),
+        discriminator_hidden=(4, 8, 8, 16),
+        generator_scale=0.05,  # few channels need larger weights
+        discriminator_scale=0.05,
+        batch_size=4,
+        precision="float64",
+    )
+    if optimizer == "sgd":
+        config = replace(config, learning_rate=SGD_RATES["dcgan"])
     gaps = worst_gaps(config, digits(config), 100, at=(1, 2, 3, 10, 100))
     measured(gaps, TOLERANCE)
 

@@ -74,11 +74,12 @@ CONVENTIONS = {
     "in place of leaky_relu. maxout: unit u is the largest of h[pieces u] to "
     "h[pieces u + pieces - 1]; pieces that tie for the largest share its "
     "gradient equally",
-    "network dcgan": "G: relu(norm_0(project(z) as [m, 7, 7, c])), "
-    "relu(norm_1(upsample(h))), output_function(output(h)), where upsample "
-    "and output are transposed convolutions; D: leaky_relu(downsample_0(x)), "
-    "leaky_relu(norm(downsample_1(h))), logit = output(h, flat), where "
-    "downsample_0 and _1 are convolutions",
+    "network dcgan": "G: relu(norm_0(project(z) as [m, side, side, c])), "
+    "for i = 0, 1, ...: relu(norm_(i + 1)(upsample_i(h))), then "
+    "output_function(output(h)), where upsample_i and output are transposed "
+    "convolutions; D: leaky_relu(input(x)), for i: "
+    "leaky_relu(norm_i(downsample_i(h))), logit = output(h, flat), where "
+    "input and downsample_i are convolutions",
     "output_function": "config's output: sigmoid, tanh, or linear (none)",
     "leaky_relu": "h where h > 0, else slope h; its derivative at 0 is slope. "
     "The derivative of relu at 0 is 0",

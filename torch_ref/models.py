@@ -65,44 +65,52 @@ class MLPDiscriminator(nn.Module):
 
 
 class DCGANGenerator(nn.Module):
-    """7x7 features, doubled to 14x14 and to 28x28 (Radford et al. 2016)."""
+    """Small images, doubled by each layer: 7 to 14 to 28 (Radford 2016)."""
 
     def __init__(self, config: Config, shape: tuple[int, ...]):
         super().__init__()
         self.config, self.shape = config, shape
-        first, second = config.generator_hidden
-        self.project = Dense(config.noise_size, 7 * 7 * first, bias=False)
-        self.norm_0 = BatchNorm(first)
-        self.upsample = TransposedConvolution(first, second, bias=False)
-        self.norm_1 = BatchNorm(second)
-        self.output = TransposedConvolution(second, shape[-1])
+        units = config.generator_hidden
+        self.side = shape[0] // 2 ** len(units)
+        inputs = self.side**2 * units[0]
+        self.project = Dense(config.noise_size, inputs, bias=False)
+        self.upsample = nn.ModuleList(
+            TransposedConvolution(*pair, bias=False) for pair in pairwise(units)
+        )
+        self.norm = nn.ModuleList(BatchNorm(features) for features in units)
+        self.output = TransposedConvolution(units[-1], shape[-1])
 
-    def forward(self, z: Float[Tensor, "m n"]) -> Float[Tensor, "m 28 28 c"]:
+    def forward(self, z: Float[Tensor, "m n"]) -> Float[Tensor, "m h w c"]:
         """G(z)."""
-        h = self.project(z).reshape(len(z), 7, 7, -1)
-        h = relu(self.norm_0(h))
-        h = relu(self.norm_1(self.upsample(h)))
+        h = self.project(z).reshape(len(z), self.side, self.side, -1)
+        h = relu(self.norm[0](h))
+        for layer, norm in zip(self.upsample, self.norm[1:], strict=True):
+            h = relu(norm(layer(h)))
         return OUTPUTS[self.config.output](self.output(h))
 
 
 class DCGANDiscriminator(nn.Module):
-    """28x28 halved to 14x14 and to 7x7, then one logit."""
+    """Images halved by each layer, 28 to 14 to 7, then one logit."""
 
     def __init__(self, config: Config, shape: tuple[int, ...]):
         super().__init__()
         self.config, self.shape = config, shape
-        first, second = config.discriminator_hidden
-        self.downsample_0 = Convolution(shape[-1], first)
-        self.downsample_1 = Convolution(first, second, bias=False)
-        self.norm = BatchNorm(second)
-        self.output = Dense(7 * 7 * second, 1)
+        units = config.discriminator_hidden
+        side = shape[0] // 2 ** len(units)
+        self.input = Convolution(shape[-1], units[0])
+        self.downsample = nn.ModuleList(
+            Convolution(*pair, bias=False) for pair in pairwise(units)
+        )
+        self.norm = nn.ModuleList(BatchNorm(features) for features in units[1:])
+        self.output = Dense(side**2 * units[-1], 1)
 
     def forward(
-        self, x: Float[Tensor, "m 28 28 c"], masks: dict[str, Tensor]
+        self, x: Float[Tensor, "m h w c"], masks: dict[str, Tensor]
     ) -> Float[Tensor, "m"]:
         """The logit of D(x); a DCGAN has no dropout, so no masks."""
-        h = leaky_relu(self.downsample_0(x), self.config.slope)
-        h = leaky_relu(self.norm(self.downsample_1(h)), self.config.slope)
+        h = leaky_relu(self.input(x), self.config.slope)
+        for layer, norm in zip(self.downsample, self.norm, strict=True):
+            h = leaky_relu(norm(layer(h)), self.config.slope)
         return self.output(h.reshape(len(x), -1))[:, 0]
 
 

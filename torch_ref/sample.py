@@ -20,7 +20,7 @@ from torch_ref.train import Metrics
 
 
 def sample_images(game: Game, z: NDArray[np.floating]) -> NDArray[np.floating]:
-    """G(z) in evaluation: images (n, 28, 28, 1) in [0, 1].
+    """G(z) in evaluation: images (n, h, w, c) in [0, 1].
 
     For one-dimensional data: numbers (n, 1) in the data's own range.
     """

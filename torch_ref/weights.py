@@ -2,7 +2,7 @@
 
 Names and layouts belong to neither framework, so either twin loads what the
 other saved: ``generator/params/hidden_0/kernel``,
-``discriminator/statistics/norm/mean``, ``generator/optimizer/m/...``. A dense
+``discriminator/statistics/norm_0/mean``, ``generator/optimizer/m/...``. A dense
 kernel is [in, out], a convolution's [height, width, in, out], a transposed
 convolution's [height, width, out, in].
 """
@@ -75,16 +75,22 @@ def _views(player: Player) -> Iterator[tuple[str, Tensor]]:
                 ("running_mean", "mean"),
                 ("running_var", "var"),
             ):
-                yield f"statistics/{path}/{name}", getattr(layer, kind)
+                place = _neutral_path(path)
+                yield f"statistics/{place}/{name}", getattr(layer, kind)
 
 
 def named_parameters(network: nn.Module) -> Iterator[tuple[str, Parameter]]:
     """The weights of a network under their neutral names."""
     for path, layer in network.named_modules():
-        place = re.sub(r"\.(\d+)", r"_\1", path)
+        place = _neutral_path(path)
         for kind, parameter in layer.named_parameters(recurse=False):
             weight = "scale" if isinstance(layer, BatchNorm) else "kernel"
             yield f"{place}/{kind.replace('weight', weight)}", parameter
+
+
+def _neutral_path(path: str) -> str:
+    """``hidden.0`` is ``hidden_0``, as in Flax."""
+    return re.sub(r"\.(\d+)", r"_\1", path)
 
 
 def neutral(tensor: Tensor) -> Tensor:
