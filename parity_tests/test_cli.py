@@ -317,16 +317,14 @@ def pictures(tmp_path):
     return folder
 
 
-COLOR = ["--recipe", "dcgan64", "--steps", 2, "--batch-size", 3,
-         "--generator-hidden", 4, 4, 4, 4,
-         "--discriminator-hidden", 4, 4, 4, 4]  # fmt: skip
+PICTURES = ["--data", "folder", "--batch-size", 3, "--steps", 2, *SMALL]
 
 
 @TWINS
 def test_a_folder_of_pictures(twin, pictures, tmp_path):
     out, png = tmp_path / "run", tmp_path / "samples.png"
     data = ["--data-dir", pictures]
-    assert _run(twin, "train", "--out", out, *COLOR, *data) == 0
+    assert _run(twin, "train", "--out", out, *PICTURES, *data) == 0
     assert _run(twin, "sample", "--run", out, "--n", 4, "--out", png) == 0
     with Image.open(png) as picture:
         assert picture.mode == "RGB"
@@ -335,8 +333,8 @@ def test_a_folder_of_pictures(twin, pictures, tmp_path):
     config = load_config(out)
     loaded = datasets.load(config, pictures)
     assert loaded.shape == (6, 64, 64, 3)
-    red = sorted(loaded[:, 0, 0, 0])  # scaled from [0, 255] to [-1, 1]
-    assert np.allclose(red, [40 * i / 127.5 - 1 for i in range(6)])
+    red = sorted(loaded[:, 0, 0, 0])
+    assert np.allclose(red, [40 * i / 255 for i in range(6)])
 
 
 @pytest.mark.parametrize("case", ["none", "missing", "empty", "damaged"])
@@ -352,7 +350,7 @@ def test_bad_folder_of_pictures(case, pictures, tmp_path, refused):
         "damaged": (["--data-dir", pictures], [damaged, "remove it"]),
     }[case]
     out = tmp_path / "run"
-    arguments = ["train", "--out", out, *COLOR, *data]
+    arguments = ["train", "--out", out, *PICTURES, *data]
     refused(partial(main, jax_gan), arguments, *parts)
     assert not out.exists()
 
