@@ -336,6 +336,8 @@ def _sample(twin: ModuleType, options: argparse.Namespace) -> int:
 
 def _interpolate(twin: ModuleType, options: argparse.Namespace) -> int:
     config, _, game = _game_of(twin, options, (".png", ".gif"))
+    if options.n < 2:
+        raise InputError(f"--n is {options.n}: a way has at least 2 pictures")
     walk = options.out.suffix.lower() == ".gif"
     if walk:  # from each to the next, and from the last to the first
         starts = fixed_noise(config, options.rows)

@@ -185,10 +185,10 @@ def _mnist5k() -> NDArray[np.uint8]:
 
 def _pictures(folder: Path | None) -> NDArray[np.uint8]:
     """All pictures under a folder, cut to a square and scaled."""
-    if folder is None or not folder.is_dir():
-        raise InputError(
-            f"data folder needs --data-dir: {folder} is no folder of pictures"
-        )
+    if folder is None:
+        raise InputError("data folder needs --data-dir: your own pictures")
+    if not folder.is_dir():
+        raise InputError(f"--data-dir {folder} is not a folder: correct it")
     known = Image.registered_extensions()
     found = []
     for path in sorted(folder.rglob("*")):

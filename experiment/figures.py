@@ -56,13 +56,18 @@ def save_nearest(
     nearest: NDArray[np.floating],
     columns: int = 10,
 ) -> None:
-    """Rows of samples, and under each sample an example, black on white."""
+    """Rows of samples, and under each sample an example.
+
+    Digits are black on white there, to be told apart.
+    """
+    columns, digits = min(columns, len(samples)), samples.shape[-1] == 1
     strips = []
     for i in range(0, len(samples), columns):
         row = slice(i, i + columns)
+        under = grid(nearest[row], columns)
         strips += [
             grid(samples[row], columns),
-            255 - grid(nearest[row], columns),
+            255 - under if digits else under,
         ]
     pixels = np.concatenate(strips).repeat(2, 0).repeat(2, 1)
     Image.fromarray(pixels).save(path)

@@ -23,6 +23,7 @@ from safetensors.numpy import save_file
 from tensorboard.summary import Writer
 
 from experiment.config import Config, InputError
+from experiment.recipes import recipe
 
 
 def verify_state(
@@ -79,7 +80,9 @@ def load_config(folder: Path) -> Config:
     try:
         values = json.loads(path.read_text())
         tuples = {k: tuple(v) for k, v in values.items() if isinstance(v, list)}
-        return Config(**{**values, **tuples})
+        config = Config(**{**values, **tuples})
+        recipe(config.recipe)  # a name that is known
+        return config
     except FileNotFoundError as error:
         raise InputError(
             f"{folder} is not a run folder: it has no config.json"

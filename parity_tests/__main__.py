@@ -125,14 +125,14 @@ def _diagnose(options: argparse.Namespace) -> int:
         for fault in FAULTS:
             print(f"{fault.group}: {fault.name}")
         return 0
-    for fault in FAULTS:
-        if options.fault in fault.name:
-            break
-    else:
+    found = [fault for fault in FAULTS if options.fault in fault.name]
+    named = [fault for fault in found if options.fault == fault.name] or found
+    if len(named) != 1:
         raise InputError(
-            f"--fault {options.fault!r} is in no fault's name; "
-            "python -m parity_tests diagnose lists them"
+            f"--fault {options.fault!r} is in the names of {len(named)} "
+            "faults, not of one; python -m parity_tests diagnose lists them"
         )
+    (fault,) = named
     print(f"Planted: {fault.name}")
     with fault.planted():
         accounts = accounts_of_twins(

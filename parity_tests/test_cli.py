@@ -267,6 +267,8 @@ def test_not_a_run_folder(twin, tmp_path, refused):
     refused(partial(main, twin), ["train", "--resume", tmp_path], tmp_path)
     (tmp_path / "config.json").write_text('{"recipe": "mlp", "k"')
     refused(partial(main, twin), ["info", "--run", tmp_path], "config.json")
+    (tmp_path / "config.json").write_text('{"recipe": "vgg"}')
+    refused(partial(main, twin), ["train", "--resume", tmp_path], "'vgg'")
     (tmp_path / "config.json").write_text('{"nope": 1}')
     refused(partial(main, twin), ["info", "--run", tmp_path], "nope")
 
@@ -328,8 +330,11 @@ def test_a_folder_of_pictures(twin, pictures, tmp_path):
     assert _run(twin, "sample", "--run", out, "--n", 4, "--out", png) == 0
     with Image.open(png) as picture:
         assert picture.mode == "RGB"
-    nearest = ["nearest", "--run", out, "--out", tmp_path / "nearest.png"]
-    assert _run(twin, *nearest, *data, "--n", 2) == 0
+    png = tmp_path / "nearest.png"
+    nearest = ["nearest", "--run", out, "--out", png, "--n", 2]
+    assert _run(twin, *nearest, *data) == 0
+    with Image.open(png) as picture:  # every picture has all of blue
+        assert picture.getpixel((60, 200))[2] == 255
     config = load_config(out)
     loaded = datasets.load(config, pictures)
     assert loaded.shape == (6, 64, 64, 3)

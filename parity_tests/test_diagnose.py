@@ -40,6 +40,7 @@ def test_command(capsys, refused):
     assert main(["diagnose"]) == 0
     assert capsys.readouterr().out.count("\n") == len(FAULTS)
     refused(main, ["diagnose", "--fault", "nope"], "nope")
+    refused(main, ["diagnose", "--fault", "Adam"], "'Adam'", "not of one")
 
 
 IMPLEMENTATION = ["diagnose", "--steps", "3", "--implementation"]
