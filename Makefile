@@ -24,7 +24,7 @@ test: .venv/installed
 
 # Two processes of one thread each: the runs are many and small. These rungs
 # take as long as all the rest.
-RUNGS := $(patsubst %,parity_tests/test_%.py,steps layers geometries)
+RUNGS := $(patsubst %,parity_tests/test_%.py,steps layers geometries forward)
 test-rungs test-rest: export OMP_NUM_THREADS = 1
 
 test-rungs: .venv/installed
