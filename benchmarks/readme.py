@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.results import SCHEMA, tabulate
+from benchmarks.results import tabulate, whole_sets
 from experiment.evaluate import Scores, score_rows
 from experiment.pages import describe, markdown_table
 from parity_tests.report import rung_rows
@@ -142,30 +142,6 @@ def _quality() -> str:
 
 
 def _speed(results: dict[str, Any]) -> str:
-    if results.get("schema") == SCHEMA:
-        return _best_forms(results)
-    rows = []
-    for name, result in results["recipes"].items():
-        pace = result["ms_per_iteration"]
-        rows.append(
-            [
-                f"{name}, batch {result['batch_size']}",
-                f"{pace['jax']:.2f} ms",
-                f"{pace['torch']:.2f} ms",
-                f"{result['torch_over_jax']:.2f}",
-            ]
-        )
-    header = [
-        "recipe",
-        "JAX, scan",
-        "PyTorch, eager, fused",
-        "PyTorch / JAX",
-    ]
-    table = markdown_table(header, rows)
-    return f"{table}\n\n{describe(results['machine'])}; float32."
-
-
-def _best_forms(results: dict[str, Any]) -> str:
     """The best form of each twin, by workload."""
     lines = []
     for name, workload in results["workloads"].items():
@@ -178,13 +154,18 @@ def _best_forms(results: dict[str, Any]) -> str:
             f"{row.milliseconds.median:.2f} ms ({row.variant.split()[1]})"
             for row in (ours, theirs)
         ]
+        roofs = f"{ours.roof_share:.0%}, {theirs.roof_share:.0%}"
         between = f"{ratio.median:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
         recipe, batch = workload["recipe"], workload["batch_size"]
-        lines.append([f"{recipe}, batch {batch}", *paces, between, verdict])
-    header = ["recipe", "JAX's best", "PyTorch's best"]
+        title = f"{recipe}, batch {batch}"
+        lines.append([title, *paces, roofs, between, verdict])
+    header = ["recipe", "JAX's best", "PyTorch's best", "of their rooflines"]
     header += ["PyTorch / JAX (95 %)", "JAX is"]
     table = markdown_table(header, lines)
-    return f"{table}\n\n{describe(results['machine'])}; float32."
+    sets = min(len(whole_sets(of)) for of in results["workloads"].values())
+    rounds = results["plan"]["rounds"]
+    how = f"float32; sets of processes: {sets}, each of {rounds} rounds"
+    return f"{table}\n\n{describe(results['machine'])}; {how}."
 
 
 _TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {

@@ -125,8 +125,8 @@ def _diagnose(options: argparse.Namespace) -> int:
         for fault in FAULTS:
             print(f"{fault.group}: {fault.name}")
         return 0
-    found = [fault for fault in FAULTS if options.fault in fault.name]
-    named = [fault for fault in found if options.fault == fault.name] or found
+    named = [fault for fault in FAULTS if options.fault in fault.name]
+    named = [fault for fault in named if options.fault == fault.name] or named
     if len(named) != 1:
         raise InputError(
             f"--fault {options.fault!r} is in the names of {len(named)} "

@@ -307,7 +307,9 @@ def _rung_of(fault: Mapping[str, Any]) -> str:
     return _FIRST_RUNG[fault["kind"]]
 
 
-def _times_the_bound(fault: Mapping[str, Any], measured: Measured) -> str:
+def _times_the_bound(
+    fault: Mapping[str, Any], measured: Mapping[str, Any]
+) -> str:
     gaps = measured[f"{_CAUGHT}[{fault['name']}]"]
     return f"{max(g['error'] for g in gaps.values()) / _BOUND:.0e}"
 
