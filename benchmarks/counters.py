@@ -1,12 +1,24 @@
-"""What the machine counts while it works: memory, and a GPU's energy."""
+"""What the machine does: calls in a second, memory, and a GPU's energy."""
 
 import resource
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pynvml
 
 _PROCESS = Path("/proc/self")
+
+
+def calls_per_second(call: Callable[[], object], seconds: float) -> float:
+    """Of a call that waits for its result, over so many seconds."""
+    call()
+    count, start = 0, time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        call()
+        count += 1
+    return count / (time.perf_counter() - start)
 
 
 def forget_peak() -> None:

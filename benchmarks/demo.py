@@ -37,9 +37,9 @@ def main() -> int:
     """Runs the demo; returns the exit status."""
     Parser(
         prog="python -m benchmarks.demo",
-        description="Compares both twins over 100 float64 iterations, trains "
-        "each on 5,000 digits for some minutes, and writes pictures, curves "
-        "and demo.json into a new folder of runs.",
+        description=f"Compares both twins over {COMPARED} float64 iterations, "
+        "trains each on 5,000 digits for some minutes, and writes pictures, "
+        "curves and demo.json into a new folder of runs.",
     ).parse_args()
     folder = Path("runs") / datetime.now().strftime("demo-%Y%m%d-%H%M%S")
     return run_command(lambda: _demo(folder))

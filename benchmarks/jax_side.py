@@ -1,6 +1,5 @@
 """What the benchmark asks of JAX beside training: settings and counters."""
 
-import time
 from collections.abc import Callable
 from math import prod
 from typing import Any
@@ -10,6 +9,7 @@ import jax.numpy as jnp
 from jax.interpreters import partial_eval
 
 import jax_gan as twin
+from benchmarks.counters import calls_per_second
 from experiment.config import Config
 from jax_gan.sample import sample_batch
 
@@ -82,24 +82,23 @@ def gemm(n: int, seconds: float) -> float:
     """FLOP/s of products of two n x n matrices, for so many seconds."""
     a = jnp.ones((n, n), jnp.float32)
     product = jax.jit(lambda a, b: a @ b)
-    product(a, a).block_until_ready()
-    count, start = 0, time.perf_counter()
-    while time.perf_counter() - start < seconds:
+
+    def call() -> None:
         product(a, a).block_until_ready()
-        count += 1
-    return 2 * n**3 * count / (time.perf_counter() - start)
+
+    return 2 * n**3 * calls_per_second(call, seconds)
 
 
 def bandwidth(n: int, seconds: float) -> float:
     """Bytes/s of a += b / 2 on n numbers: two are read, one is written."""
     a, b = jnp.ones(n, jnp.float32), jnp.ones(n, jnp.float32)
     add = jax.jit(lambda a, b: a + b / 2, donate_argnums=0)
-    a = add(a, b).block_until_ready()
-    count, start = 0, time.perf_counter()
-    while time.perf_counter() - start < seconds:
+
+    def call() -> None:
+        nonlocal a
         a = add(a, b).block_until_ready()
-        count += 1
-    return 3 * a.nbytes * count / (time.perf_counter() - start)
+
+    return 3 * b.nbytes * calls_per_second(call, seconds)
 
 
 def peak_bytes() -> int | None:

@@ -146,8 +146,8 @@ def _speed(results: dict[str, Any]) -> str:
     lines = []
     for name, workload in results["workloads"].items():
         of = tabulate(workload)
-        rows = {row.variant: row for row in of.rows}
-        ours, theirs = (rows[of.best[twin]] for twin in ("jax", "torch"))
+        best = of.best_rows()
+        ours, theirs = best["jax"], best["torch"]
         assert ours.claim is not None, f"{name}: no claim on {ours.variant}"
         ratio, verdict = ours.claim.ratio, ours.claim.verdict
         paces = [

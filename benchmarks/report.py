@@ -90,7 +90,6 @@ def _head(results: Mapping[str, Any]) -> list[str]:
 
 def _cells(row: Row) -> list[str]:
     pace, claim = row.milliseconds, row.claim
-    products = 1000 * row.roof.flops / pace.median
     again = "" if row.cached is None else f", {row.cached:.1f}"
     after = "at once" if not row.break_even else f"{row.break_even:,.0f}"
     against = verdict = ""
@@ -105,7 +104,7 @@ def _cells(row: Row) -> list[str]:
         row.variant + (f" ({', '.join(remarks)})" if remarks else ""),
         f"{pace.median:.3f} ({pace.low:.3f} to {pace.high:.3f})",
         f"{row.images:,.0f}",
-        f"{products / row.roof.peak:.0%}, {row.roof_share:.0%}",
+        f"{row.rate / row.roof.peak:.0%}, {row.roof_share:.0%}",
         f"{row.peak_bytes / 2**20:,.0f} MiB",
         f"{row.first:.1f}{again} s",
         "never" if row.break_even == inf else after,
@@ -125,7 +124,7 @@ def _notes(workload: Mapping[str, Any], of: Table) -> list[str]:
         notes.append(
             f"Noise floor (A/A): a ratio within {of.floor:.3f} is a tie."
         )
-    for twin, row in _best(of).items():
+    for twin, row in of.best_rows().items():
         roof = row.roof
         notes.append(
             f"Roofline of {twin}: {roof.flops / 1e9:.3g} GFLOP at "
@@ -206,7 +205,7 @@ def _ladder(of: Table) -> str:
                 capsize=3,
                 color=_color(row.variant),
             )
-        for twin, row in _best(of).items():
+        for twin, row in of.best_rows().items():
             axis.axvline(
                 1000 * row.roof.seconds,
                 color=_COLORS[twin],
@@ -225,14 +224,14 @@ def _roofline(tables: Mapping[str, Table]) -> str:
 
     def draw(axis: Axes) -> None:
         markers = dict(zip(tables, "osD^vPX*", strict=False))
-        rows = {name: _best(of) for name, of in tables.items()}
+        rows = {name: of.best_rows() for name, of in tables.items()}
         for twin, color in _COLORS.items():
             of_twin = {n: row[twin] for n, row in rows.items() if twin in row}
             for name, row in of_twin.items():
                 roof = row.roof
                 axis.loglog(
                     roof.flops / roof.bytes,
-                    1000 * roof.flops / row.milliseconds.median,
+                    row.rate,
                     markers.get(name, "o"),
                     color=color,
                     label=f"{name}, {row.variant}",
@@ -263,7 +262,7 @@ def _over_seeds(of: Table) -> list[str]:
         for twin, points in lines.items():
             x, y = zip(*sorted(points), strict=True)
             axis.loglog(x, y, "o-", color=_COLORS[twin], label=twin)
-        for twin, row in _best(of).items():
+        for twin, row in of.best_rows().items():
             axis.axhline(
                 row.images,
                 color=_COLORS[twin],
@@ -274,12 +273,6 @@ def _over_seeds(of: Table) -> list[str]:
         axis.set_ylabel("images/s in all")
 
     return [_plot(draw, "many seeds at once", 4)]
-
-
-def _best(of: Table) -> dict[str, Row]:
-    """The row of each twin's best variant."""
-    rows = {row.variant: row for row in of.rows}
-    return {twin: rows[variant] for twin, variant in of.best.items()}
 
 
 def _blocks(workload: Mapping[str, Any]) -> str:
@@ -318,7 +311,7 @@ def _over_batches(
     lines: dict[str, list[tuple[int, float]]] = {}
     for name, of in tables.items():
         batch = workloads[name]["batch_size"]
-        for twin, row in _best(of).items():
+        for twin, row in of.best_rows().items():
             key = f"{twin}'s best, {workloads[name]['recipe']}"
             lines.setdefault(key, []).append((batch, row.images))
 

@@ -157,6 +157,11 @@ class Row(NamedTuple):
     claim: Claim | None
 
     @property
+    def rate(self) -> float:
+        """FLOP/s of its products."""
+        return 1000 * self.roof.flops / self.milliseconds.median
+
+    @property
     def roof_share(self) -> float:
         """Of the roof's time in the time that it took."""
         return 1000 * self.roof.seconds / self.milliseconds.median
@@ -169,6 +174,11 @@ class Table(NamedTuple):
     best: dict[str, str]
     floor: float | None
     busy: float
+
+    def best_rows(self) -> dict[str, Row]:
+        """The row of each twin's best variant."""
+        rows = {row.variant: row for row in self.rows}
+        return {twin: rows[variant] for twin, variant in self.best.items()}
 
 
 def whole_sets(workload: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -1,6 +1,5 @@
 """What the benchmark asks of PyTorch beside training: settings and counters."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 import torch_ref as twin
+from benchmarks.counters import calls_per_second
 from experiment.config import Config
 from torch_ref.sample import sample_batch
 
@@ -98,28 +98,22 @@ def gemm(n: int, seconds: float) -> float:
     """FLOP/s of products of two n x n matrices, for so many seconds."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     a = torch.ones((n, n), device=device)
-    a @ a
-    synchronise(a)
-    count, start = 0, time.perf_counter()
-    while time.perf_counter() - start < seconds:
-        a @ a
-        synchronise(a)
-        count += 1
-    return 2 * n**3 * count / (time.perf_counter() - start)
+
+    def call() -> None:
+        synchronise(a @ a)
+
+    return 2 * n**3 * calls_per_second(call, seconds)
 
 
 def bandwidth(n: int, seconds: float) -> float:
     """Bytes/s of a += b / 2 on n numbers: two are read, one is written."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     a, b = torch.ones(n, device=device), torch.ones(n, device=device)
-    a.add_(b, alpha=0.5)
-    synchronise(a)
-    count, start = 0, time.perf_counter()
-    while time.perf_counter() - start < seconds:
-        a.add_(b, alpha=0.5)
-        synchronise(a)
-        count += 1
-    return 3 * a.nbytes * count / (time.perf_counter() - start)
+
+    def call() -> None:
+        synchronise(a.add_(b, alpha=0.5))
+
+    return 3 * b.nbytes * calls_per_second(call, seconds)
 
 
 def peak_bytes() -> int | None:

@@ -11,7 +11,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from benchmarks import counters, gates
 from benchmarks.variants import Variant, build, losses, parse, side_of
 from benchmarks.work import flops, optimizer_bytes
-from experiment import data as datasets
 from experiment.config import Config, InputError
+from experiment.data import load_at_hand
 from experiment.recipes import recipe
 from experiment.stream import Stream
 
@@ -64,10 +64,10 @@ def main(job: Job) -> None:
     def answer(**values: Any) -> None:
         print(json.dumps(values), file=answers, flush=True)
 
-    config = _config(job)
+    config = recipe(job.recipe, batch_size=job.batch_size)
     side = side_of(job.variant)
     try:
-        data = _data(config)
+        data = load_at_hand(config)  # no others are faster
         device = side.twin.select_device(job.device, config)
     except InputError as error:
         answer(unusable=str(error))
@@ -127,7 +127,7 @@ def main(job: Job) -> None:
         ),
     }
     if job.check:
-        found["refused"] = refusal(job, side, built(), block)
+        found["refused"] = refusal(job, config, data, side, built(), block)
     found["gemm_flops"] = side.gemm(job.gemm, job.block_seconds)
     found["bandwidth"] = side.bandwidth(STREAMED, job.block_seconds)
     answer(**found)
@@ -141,33 +141,20 @@ def main(job: Job) -> None:
         )
 
 
-def _config(job: Job) -> Config:
-    """The workload's, on the digits at hand: no others are faster."""
-    config = recipe(job.recipe, batch_size=job.batch_size)
-    if config.data == "folder":
-        return config
-    return replace(config, data="mnist5k")
-
-
-def _data(config: Config) -> NDArray[np.floating]:
-    """The digits; in place of a folder of pictures noise, no faster either."""
-    if config.data != "folder":
-        return datasets.load(config)
-    shape = config.batch_size, *datasets.sample_shape(config)
-    return np.random.default_rng(0).uniform(-1, 1, shape).astype(config.dtype)
-
-
 def _is_out_of_memory(error: RuntimeError) -> bool:
     words = str(error).lower()
     return "out of memory" in words or "allocate memory" in words
 
 
 def refusal(
-    job: Job, side: Any, variant: Variant, block: Callable[[], float]
+    job: Job,
+    config: Config,
+    data: NDArray[np.floating],
+    side: Any,
+    variant: Variant,
+    block: Callable[[], float],
 ) -> str | None:
     """Why the variant gets no number, or None."""
-    config = _config(job)
-    data = _data(config)
     game = side.twin.create(config, data)
     batch = side.twin.place(Stream(config, data).batch(0))
     counted = side.count_flops(game, batch)

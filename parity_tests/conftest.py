@@ -1,14 +1,12 @@
 """Fixtures, and the table of measured errors at the end of the output."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import jax
-import numpy as np
 import pytest
 
-from experiment.data import load, sample_shape
+from experiment.data import load_at_hand
 from parity_tests.compare import Gap
 from parity_tests.small import small_config, small_data
 
@@ -46,22 +44,15 @@ def _leave_no_trace(request):
 
 @pytest.fixture(scope="session")
 def digits():
-    """The data of a config; each set is loaded once.
-
-    The digits at hand stand for mnist, which is not; noise for pictures.
-    """
+    """The data of a config, or what stands for them; each set once."""
     cache = {}
 
     def load_for(config):
-        if config.data == "mnist":
-            config = replace(config, data="mnist5k")
-        if config.data == "folder":
-            shape = config.batch_size, *sample_shape(config)
-            noise = np.random.default_rng(0).uniform(-1, 1, shape)
-            return noise.astype(config.dtype)
+        if config.data == "folder":  # as large as the minibatch
+            return load_at_hand(config)
         key = config.output, config.precision, config.data
         if key not in cache:
-            cache[key] = load(config)
+            cache[key] = load_at_hand(config)
         return cache[key]
 
     return load_for

@@ -273,9 +273,10 @@ def _page(results: Mapping[str, Any]) -> str:
             f"## {len(real)} planted faults",
             "",
             "Where the comparison first sees each, by how much, and the rung "
-            "that compares just that; then how often the bound of 1e-12 goes "
-            "into the largest difference of the run in which the suite "
-            f"catches it. {len(results['faults']) - len(real)} more change "
+            "that compares just that; then how often the bound of "
+            f"{_BOUND:.0e} goes into the largest difference of the run in "
+            "which the suite catches it. "
+            f"{len(results['faults']) - len(real)} more change "
             "nothing, which is proven too.",
             "",
             markdown_table(

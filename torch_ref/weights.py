@@ -71,11 +71,11 @@ def _views(player: Player) -> Iterator[tuple[str, Tensor]]:
     yield "optimizer/step", player.optimizer.param_groups[0]["step"]
     for path, layer in player.network.named_modules():
         if isinstance(layer, BatchNorm):
+            place = _neutral_path(path)
             for kind, name in (
                 ("running_mean", "mean"),
                 ("running_var", "var"),
             ):
-                place = _neutral_path(path)
                 yield f"statistics/{place}/{name}", getattr(layer, kind)
 
 
