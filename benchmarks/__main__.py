@@ -20,6 +20,7 @@ from benchmarks.quality import study, tables
 from benchmarks.readme import ROOT, render
 from benchmarks.results import load
 from benchmarks.variants import FORMS
+from benchmarks.worker import TOLERANCES
 from experiment.config import InputError
 from experiment.data import DIGITS, load_splits
 from experiment.parser import Parser, add_data, run_command
@@ -60,10 +61,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     ladder.add_argument(
         "--matmul",
-        choices=("strict", "tf32"),
+        choices=tuple(TOLERANCES),
         default="strict",
-        help="products of matrices: every bit of float32 (default), or tf32 "
-        "on a GPU",
+        help="products of matrices: every bit of float32 (default), tf32 on a "
+        "GPU, or networks in bfloat16 beside float32 weights",
     )
     ladder.add_argument(
         "--workloads",

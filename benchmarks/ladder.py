@@ -238,7 +238,9 @@ def _starter(device: str, cache: Path) -> Callable[[Job], Worker]:
 
     def start(job: Job) -> Worker:
         # Cold in the first set, warm in the others; none finds another's.
-        programs = cache / f"{job.recipe}-{job.batch_size}-{job.variant}"
+        # No blank: g++ would take it for the end of a name.
+        name = f"{job.recipe}-{job.batch_size}-{job.variant}"
+        programs = cache / name.replace(" ", "-")
         own = {
             "JAX_COMPILATION_CACHE_DIR": str(programs / "jax"),
             "TORCHINDUCTOR_CACHE_DIR": str(programs / "torch"),

@@ -76,7 +76,7 @@ def _title(name: str, workload: Mapping[str, Any]) -> str:
 def _head(results: Mapping[str, Any]) -> list[str]:
     plan = results["plan"]
     lines = [
-        f"{describe(results['machine'])}; float32.",
+        f"{describe(results['machine'])}; float32 weights.",
         f"Device {plan['device']}, products {plan['matmul']}. A fresh process "
         f"for each variant, {plan['sets']} sets of {plan['rounds']} rounds; "
         "every round asks all for a block in a new random order.",

@@ -165,6 +165,11 @@ class Config:
     precision: Literal["float32", "float64"] = _about(
         "float32", "of all numbers; float64 is for proofs"
     )
+    compute: Literal["full", "bfloat16"] = _about(
+        "full",
+        "what the networks compute in: all of the precision, or bfloat16 "
+        "(mixed precision: weights, losses and optimizers stay in float32)",
+    )
     stream: Literal["shared", "device"] = _about(
         "shared",
         "random numbers: NumPy's, the same for both twins, "
@@ -258,6 +263,11 @@ class Config:
                 f"output-bias mean is a logit: it needs output sigmoid, "
                 f"not {self.output}"
             )
+        if self.compute == "bfloat16" and self.precision != "float32":
+            raise InputError(
+                f"compute bfloat16 goes with precision float32, not "
+                f"{self.precision}: leave compute at full"
+            )
         if self.updates == "simultaneous" and self.k != 1:
             raise InputError(
                 f"k is {self.k}: with updates simultaneous both players take "
@@ -282,3 +292,8 @@ class Config:
     def dtype(self) -> np.dtype:
         """NumPy's type for ``precision``."""
         return np.dtype(self.precision)
+
+    @property
+    def compute_dtype(self) -> str:
+        """The name of the type that the networks compute in."""
+        return self.precision if self.compute == "full" else self.compute

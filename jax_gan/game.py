@@ -33,12 +33,14 @@ class Player:
             *inputs,
             mutable="batch_stats",
         )
+        output = output.astype(self.network.config.dtype)
         return output, replace(self, statistics=updated["batch_stats"])
 
     def evaluate(self, *inputs: Any) -> Array:
         """Forward pass with the running statistics, which stay as they are."""
         variables = {"params": self.params, "batch_stats": self.statistics}
-        return _apply(self.network, variables, *inputs)
+        output = _apply(self.network, variables, *inputs)
+        return output.astype(self.network.config.dtype)
 
     def descend(self, gradients: Any) -> "Player":
         """The player after one step of its optimizer."""

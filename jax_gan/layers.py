@@ -63,7 +63,7 @@ class Dense(nn.Module):
     def __call__(self, h: Float[Array, "m in"]) -> Float[Array, "m out"]:
         """H kernel + bias."""
         kernel, bias = _weights(self, h.shape[-1], self.features)
-        return h @ kernel + bias
+        return h.astype(kernel.dtype) @ kernel + bias
 
 
 class Convolution(nn.Module):
@@ -78,7 +78,7 @@ class Convolution(nn.Module):
     def __call__(self, h: Float[Array, "m h w i"]) -> Float[Array, "m _ _ o"]:
         """Cross-correlation of h with the kernel, plus bias."""
         kernel, bias = _weights(self, 4, 4, h.shape[-1], self.features)
-        return convolve(h, kernel) + bias
+        return convolve(h.astype(kernel.dtype), kernel) + bias
 
 
 class TransposedConvolution(nn.Module):
@@ -93,19 +93,21 @@ class TransposedConvolution(nn.Module):
     def __call__(self, h: Float[Array, "m h w i"]) -> Float[Array, "m _ _ o"]:
         """The gradient of a convolution with regard to its input."""
         kernel, bias = _weights(self, 4, 4, self.features, h.shape[-1])
-        return convolve_transposed(h, kernel) + bias
+        return convolve_transposed(h.astype(kernel.dtype), kernel) + bias
 
 
 def _weights(layer: Any, *shape: int) -> tuple[Array, Array | int]:
-    """Kernel and bias of a layer; the bias is 0 where it has none."""
+    """Kernel and bias, 0 where there is none, in the type to compute in."""
     config, features = layer.config, layer.features
+    dtype = config.compute_dtype
     draw = initializer(config, layer.scale, prod(shape) // features)
     kernel = layer.param("kernel", draw, shape, config.dtype)
     if not layer.use_bias:
-        return kernel, 0
+        return kernel.astype(dtype), 0
     if config.initializer != "fan-in":
         draw = nn.initializers.constant(config.bias)
-    return kernel, layer.param("bias", draw, (features,), config.dtype)
+    bias = layer.param("bias", draw, (features,), config.dtype)
+    return kernel.astype(dtype), bias.astype(dtype)
 
 
 class BatchNorm(nn.Module):
@@ -113,7 +115,7 @@ class BatchNorm(nn.Module):
 
     The batch is normalised with its biased variance; the running variance is
     unbiased and moves by a tenth. Flax differs in both, and keeps float32
-    statistics beside float64 weights.
+    statistics beside float64 weights. Of bfloat16 only the result is rounded.
     """
 
     config: Config
@@ -121,7 +123,8 @@ class BatchNorm(nn.Module):
     @nn.compact
     def __call__(self, h: Float[Array, "*m c"]) -> Float[Array, "*m c"]:
         """(h - mean) / sqrt(variance + 1e-5), scaled and shifted."""
-        shape, dtype = h.shape[-1:], self.config.dtype
+        shape, dtype, compute = h.shape[-1:], self.config.dtype, h.dtype
+        h = h.astype(dtype)
         scale = self.param("scale", nn.initializers.ones, shape, dtype)
         bias = self.param("bias", nn.initializers.zeros, shape, dtype)
         running_mean = self.variable(
@@ -141,4 +144,5 @@ class BatchNorm(nn.Module):
                 unbiased = var * (n / (n - 1))
                 running_mean.value += 0.1 * (mean - running_mean.value)
                 running_var.value += 0.1 * (unbiased - running_var.value)
-        return (h - mean) * (scale * lax.rsqrt(var + 1e-5)) + bias
+        h = (h - mean) * (scale * lax.rsqrt(var + 1e-5)) + bias
+        return h.astype(compute)

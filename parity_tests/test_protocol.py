@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import jax_gan
-from benchmarks import counters, gates, report, worker
+from benchmarks import counters, gates, ladder, report, worker
 from benchmarks.__main__ import main
 from benchmarks.ladder import CALLS, Plan, Worker, measure
 from benchmarks.results import load, tabulate
@@ -332,11 +332,12 @@ def test_counters():
     assert drawn is None or drawn > 0
 
 
-def test_a_true_worker(tmp_path, monkeypatch):
+@pytest.mark.parametrize("matmul", ["strict", "bfloat16"])
+def test_a_true_worker(matmul, tmp_path, monkeypatch):
     monkeypatch.setitem(CALLS, "lecture", STEPS)
     out = tmp_path / "ladder.json"
     names = ("jax scan", "torch eager", "torch graph")
-    plan = Plan("cpu", "strict", ("lecture",), names, 1, 1, 0.01, None)
+    plan = Plan("cpu", matmul, ("lecture",), names, 1, 1, 0.01, None)
     assert measure(plan, out, lambda line: None) == 0
     workload = load(out)["workloads"]["lecture"]
     assert "for GPUs" in workload["refused"]["torch graph"]
@@ -402,6 +403,17 @@ def test_a_damaged_file(case, measured_ladder, tmp_path, refused):
     damage, part = DAMAGE[case]
     out.write_text(damage(measured_ladder))
     refused(main, ["report", out, "--out", tmp_path / "r"], part)
+
+
+def test_no_blank_in_the_name_of_a_cache(tmp_path, monkeypatch):
+    """The C++ compiler of torch.compile takes it for the end of a name."""
+    monkeypatch.setattr(ladder, "Worker", lambda *_, **environment: environment)
+    job = worker.Job(
+        "torch compile", "lecture", 64, STEPS, "cpu", "strict", 0.01, 8, True
+    )
+    environment = ladder._starter("cpu", tmp_path)(job)
+    for name in ("JAX_COMPILATION_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR"):
+        assert " " not in environment[name].removeprefix(str(tmp_path))
 
 
 BAD = {

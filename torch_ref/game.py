@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from torch_ref.device import DTYPES
+
 
 @dataclass(frozen=True)
 class Player:
@@ -21,14 +23,18 @@ class Player:
     optimizer: Optimizer
 
     def __call__(self, *inputs: Any) -> Tensor:
-        """Forward pass in training mode."""
-        return self.network(*inputs)
+        """Forward pass in the network's mode: training, but in evaluate."""
+        config, device = self.network.config, inputs[0].device.type
+        mixed = config.compute == "bfloat16"
+        with torch.autocast(device, torch.bfloat16, mixed):
+            output = self.network(*inputs)
+        return output.to(DTYPES[config.precision])
 
     def evaluate(self, *inputs: Any) -> Tensor:
         """Forward pass with the running statistics, which stay as they are."""
         self.network.eval()
         with torch.no_grad():
-            output = self.network(*inputs)
+            output = self(*inputs)
         self.network.train()
         return output
 
