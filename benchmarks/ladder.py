@@ -253,6 +253,8 @@ def _starter(device: str, cache: Path) -> Callable[[Job], Worker]:
 
 def _measure_set(plan, results, name, number, out, say, start) -> None:
     kind, size = workload(name)
+    usual = recipe(kind).batch_size
+    calls = CALLS[kind] * usual // max(usual, size)  # as long with large ones
     found = results["workloads"][name]
     one: dict[str, Any] = {"busy": [], "order": [], "variants": {}}
     found["sets"].append(one)
@@ -266,7 +268,7 @@ def _measure_set(plan, results, name, number, out, say, start) -> None:
                     variant,
                     kind,
                     size,
-                    iterations(variant, CALLS[kind]),
+                    iterations(variant, calls),
                     plan.device,
                     plan.matmul,
                     plan.block_seconds,

@@ -10,9 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.results import tabulate, whole_sets
+from benchmarks import quality
+from benchmarks.results import Row, tabulate, whole_sets
+from benchmarks.variants import games
 from experiment.evaluate import Scores, score_rows
 from experiment.pages import describe, markdown_table
+from experiment.recipes import RECIPES
 from parity_tests.report import rung_rows
 
 ROOT = Path(__file__).parent.parent
@@ -28,7 +31,11 @@ KINDS = (
 
 def render(text: str) -> str:
     """The README's text with every table made anew."""
-    tables = {"algorithm": _algorithm(), "quality": _quality()}
+    tables = {
+        "algorithm": _algorithm(),
+        "quality": _quality(),
+        "paper": _paper(),
+    }
     for name, (source, make) in _TABLES.items():
         tables[name] = make(json.loads((ROOT / source).read_text()))
     for name, table in tables.items():
@@ -126,19 +133,47 @@ def _parity(results: dict[str, Any]) -> str:
     return markdown_table(["recipe", *KINDS], rows)
 
 
+_NAMES = {"jax_gan": "JAX", "torch_ref": "PyTorch"}
+
+
 def _quality() -> str:
     """What evaluate wrote of runs of both twins, beside its baselines."""
-    names = {"jax_gan": "JAX", "torch_ref": "PyTorch"}
     sets = {}
     for path in sorted((ROOT / "benchmarks/quality").glob("*.json")):
         results = json.loads(path.read_text())
         twin = path.stem.rpartition("-")[2]
         samples = results["scores"].pop("samples")
-        sets[f"{results['recipe']}, {names[twin]}"] = samples
+        sets[f"{results['recipe']}, {_NAMES[twin]}"] = samples
     # The first weights of one recipe stand for all.
     scores = {k: Scores(**v) for k, v in (sets | results["scores"]).items()}
     header, *rows = score_rows(scores)
     return markdown_table(header, rows)
+
+
+def _paper() -> str:
+    """Every judged run of the recipe paper, by its length."""
+    folder = ROOT / "benchmarks/quality"
+    files = [
+        *((path.stem, path) for path in (folder / "paper").glob("*.json")),
+        *((p.stem.partition("-")[2], p) for p in folder.glob("paper-*.json")),
+    ]
+    rows = []
+    for name, path in files:
+        results = json.loads(path.read_text())
+        of = Scores(**results["scores"]["samples"])
+        epochs = results["step"] / RECIPES["paper"].epoch_steps
+        row = [
+            f"{of.log_likelihood:.0f} ± {of.standard_error:.0f}",
+            f"{of.sigma:.3f}",
+            f"{of.frechet_distance:.1f}",
+            f"{of.digits}",
+        ]
+        twin = _NAMES[name.partition("-")[0]]
+        rows.append((epochs, [twin, f"{results['seed']}", *row]))
+    header = ["epochs", "twin", "seed", "Parzen, nats", "sigma"]
+    header += ["Frechet distance", "digits shown"]
+    lines = [[f"{epochs:,.0f}", *row] for epochs, row in sorted(rows)]
+    return markdown_table(header, lines)
 
 
 def _speed(results: dict[str, Any]) -> str:
@@ -164,13 +199,40 @@ def _speed(results: dict[str, Any]) -> str:
     table = markdown_table(header, lines)
     sets = min(len(whole_sets(of)) for of in results["workloads"].values())
     rounds = results["plan"]["rounds"]
-    how = f"float32; sets of processes: {sets}, each of {rounds} rounds"
+    how = _PRODUCTS[results["plan"]["matmul"]]
+    how += f"; sets of processes: {sets}, each of {rounds} rounds"
     return f"{table}\n\n{describe(results['machine'])}; {how}."
+
+
+_PRODUCTS = {"strict": "float32", "bfloat16": "bfloat16, weights float32"}
+
+
+def _seeds(results: dict[str, Any]) -> str:
+    """Images a second of each twin, by how many games it trains at once."""
+    (workload,) = results["workloads"].values()
+    of = tabulate(workload)
+    images: dict[int, dict[str, Row]] = {}
+    for row in of.rows:
+        if "seeds-" in row.variant:
+            twin = row.variant.partition(" ")[0]
+            images.setdefault(games(row.variant), {})[twin] = row
+    lines = []
+    for count, rows in [(0, of.best_rows()), *sorted(images.items())]:
+        title = f"{count} at once" if count else "one, its best form"
+        speeds = [f"{rows[twin].images:,.0f}" for twin in ("jax", "torch")]
+        lines.append([title, *speeds])
+    recipe, batch = workload["recipe"], workload["batch_size"]
+    header = [f"games of {recipe}, batch {batch}", "JAX, images/s in all"]
+    table = markdown_table([*header, "PyTorch, images/s in all"], lines)
+    return f"{table}\n\n{describe(results['machine'])}; float32."
 
 
 _TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "demo": ("benchmarks/demo/demo.json", _demo),
     "ladder": ("parity_tests/report/parity.json", _ladder),
     "parity": ("parity_tests/report/parity.json", _parity),
+    "study": ("benchmarks/study.json", quality.tables),
     "speed": ("benchmarks/speed.json", _speed),
+    "bfloat16": ("benchmarks/bfloat16.json", _speed),
+    "seeds": ("benchmarks/seeds.json", _seeds),
 }
