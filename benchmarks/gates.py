@@ -63,6 +63,15 @@ def no_reads(side: Any, variant: Variant) -> str | None:
     return f"it waits for the device: {found}" if found else None
 
 
+def products(side: Any, variant: Variant, dtype: str) -> str | None:
+    """Its products of matrices take what they are to take."""
+    found = side.types_of_products(
+        lambda game: variant.run(game, STEPS), variant.create()
+    )
+    wrong = sorted(found - {dtype})
+    return f"its products take {', '.join(wrong)}" if wrong else None
+
+
 def compiles_once(side: Any, block: Callable[[], Any]) -> str | None:
     """Another block compiles nothing."""
     before = side.compilations()

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.extend.core import jaxprs_in_params
 from jax.interpreters import partial_eval
 
 import jax_gan as twin
@@ -63,6 +64,21 @@ def reads_host(call: Callable[[Any], Any], game: Any) -> str | None:
     except (jax.errors.JAXTypeError, TypeError) as error:
         return str(error).splitlines()[0]
     return None
+
+
+def types_of_products(call: Callable[[Any], Any], game: Any) -> set[str]:
+    """What products of matrices and convolutions take in a run."""
+    return _types_of_products(jax.make_jaxpr(call)(game).jaxpr)
+
+
+def _types_of_products(jaxpr: Any) -> set[str]:
+    found = set()
+    for equation in jaxpr.eqns:
+        if equation.primitive.name in ("dot_general", "conv_general_dilated"):
+            found |= {str(a.aval.dtype) for a in equation.invars}
+        for inner in jaxprs_in_params(equation.params):
+            found |= _types_of_products(inner)
+    return found
 
 
 def drawn(config: Config, data: Any, device: Any) -> Callable[[int], Any]:

@@ -254,7 +254,8 @@ def _starter(device: str, cache: Path) -> Callable[[Job], Worker]:
 def _measure_set(plan, results, name, number, out, say, start) -> None:
     kind, size = workload(name)
     usual = recipe(kind).batch_size
-    calls = CALLS[kind] * usual // max(usual, size)  # as long with large ones
+    # Fewer iterations of a large batch, so that a call takes as long.
+    calls = CALLS[kind] * usual // max(usual, size)
     found = results["workloads"][name]
     one: dict[str, Any] = {"busy": [], "order": [], "variants": {}}
     found["sets"].append(one)

@@ -39,12 +39,12 @@ def torch_tutorial(game: Any):
 
     from torch_ref.train import Metrics
 
-    G, D = game.generator.network, game.discriminator.network
-    if G.config.updates == "simultaneous":
+    G, D = game.generator, game.discriminator
+    if G.network.config.updates == "simultaneous":
         raise InputError("tutorials of PyTorch teach Algorithm 1 alone")
-    of_g, of_d = game.generator.optimizer, game.discriminator.optimizer
-    for network, optimizer in ((G, of_g), (D, of_d)):
-        network.to(memory_format=torch.contiguous_format)
+    of_g, of_d = G.optimizer, D.optimizer
+    for player, optimizer in ((G, of_g), (D, of_d)):
+        player.network.to(memory_format=torch.contiguous_format)
         optimizer.param_groups[0]["fused"] = None
         for state in optimizer.state.values():
             state["step"] = state["step"].cpu()

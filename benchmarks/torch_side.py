@@ -43,6 +43,9 @@ def settings() -> dict[str, Any]:
     return {
         "matmul_precision": torch.get_float32_matmul_precision(),
         "cudnn_benchmark": torch.backends.cudnn.benchmark,
+        "bfloat16_sums_in_float32": not (
+            torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction
+        ),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name() if gpu else "cpu",
@@ -76,6 +79,40 @@ def reads_host(call: Callable[[Any], Any], game: Any) -> str | None:
     with _Reads() as reads:
         call(game)
     return reads.found
+
+
+_PRODUCTS = {
+    "mm",
+    "addmm",
+    "bmm",
+    "baddbmm",
+    "convolution",
+    "convolution_backward",
+}
+
+
+class _Products(TorchDispatchMode):
+    """Notes the types of what products take."""
+
+    def __init__(self):
+        super().__init__()
+        self.found: set[str] = set()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if function.overloadpacket.__name__ in _PRODUCTS:
+            tensors = (a for a in args if isinstance(a, torch.Tensor))
+            self.found |= {str(a.dtype).split(".")[1] for a in tensors}
+        return function(*args, **(kwargs or {}))
+
+
+def types_of_products(call: Callable[[Any], Any], game: Any) -> set[str]:
+    """What products of matrices and convolutions take in a run.
+
+    Those of a compiled step are not seen.
+    """
+    with _Products() as products:
+        call(game)
+    return products.found
 
 
 def drawn(config: Config, data: Any, device: Any) -> Callable[[int], Any]:

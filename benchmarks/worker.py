@@ -168,8 +168,17 @@ def refusal(
     return (
         gates.work(counted, flops(config, data.shape[1:]))
         or _parity(job, config, built)
-        or (None if context else gates.no_reads(side, built(config)))
+        or (None if context else _unlike_the_others(config, side, built))
         or gates.compiles_once(side, block)
+    )
+
+
+def _unlike_the_others(
+    config: Config, side: Any, built: Callable[[Config], Variant]
+) -> str | None:
+    variant = built(config)
+    return gates.no_reads(side, variant) or gates.products(
+        side, variant, config.compute_dtype
     )
 
 

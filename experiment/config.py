@@ -163,12 +163,13 @@ class Config:
     # How it runs
     seed: int = _about(0, "seed of the weights and of the stream")
     precision: Literal["float32", "float64"] = _about(
-        "float32", "of all numbers; float64 is for proofs"
+        "float32", "of all numbers but compute's; float64 is for proofs"
     )
     compute: Literal["full", "bfloat16"] = _about(
         "full",
-        "what the networks compute in: all of the precision, or bfloat16 "
-        "(mixed precision: weights, losses and optimizers stay in float32)",
+        "what the networks compute in: full precision, or bfloat16, faster "
+        "where the hardware multiplies it (activations and samples are "
+        "rounded to 8 bits; weights, losses and optimizers stay in float32)",
     )
     stream: Literal["shared", "device"] = _about(
         "shared",

@@ -115,7 +115,7 @@ class BatchNorm(nn.Module):
 
     The batch is normalised with its biased variance; the running variance is
     unbiased and moves by a tenth. Flax differs in both, and keeps float32
-    statistics beside float64 weights. Of bfloat16 only the result is rounded.
+    statistics beside float64 weights. A bfloat16 h is normalised in float32.
     """
 
     config: Config
@@ -123,7 +123,7 @@ class BatchNorm(nn.Module):
     @nn.compact
     def __call__(self, h: Float[Array, "*m c"]) -> Float[Array, "*m c"]:
         """(h - mean) / sqrt(variance + 1e-5), scaled and shifted."""
-        shape, dtype, compute = h.shape[-1:], self.config.dtype, h.dtype
+        shape, dtype, given = h.shape[-1:], self.config.dtype, h.dtype
         h = h.astype(dtype)
         scale = self.param("scale", nn.initializers.ones, shape, dtype)
         bias = self.param("bias", nn.initializers.zeros, shape, dtype)
@@ -145,4 +145,4 @@ class BatchNorm(nn.Module):
                 running_mean.value += 0.1 * (mean - running_mean.value)
                 running_var.value += 0.1 * (unbiased - running_var.value)
         h = (h - mean) * (scale * lax.rsqrt(var + 1e-5)) + bias
-        return h.astype(compute)
+        return h.astype(given)

@@ -51,7 +51,7 @@ def record(
 
     Raises:
         InputError: the folder exists or cannot be made, or ``steps``,
-            ``states_at`` or the data's type is wrong.
+            ``states_at``, the data's type or ``compute`` is wrong.
     """
     if steps < 1 or steps > 999_999:
         raise InputError(f"steps is {steps}: it must be in [1, 999999]")
@@ -61,6 +61,11 @@ def record(
         raise InputError(
             f"data is {data.dtype}, the config {config.precision}: load it in "
             "that precision"
+        )
+    if config.compute != "full":
+        raise InputError(
+            f"compute is {config.compute}: its rounding has no bound to replay "
+            "against; record with compute full"
         )
     states = sorted({at for at in states_at if at <= steps} | {steps})
     beside = folder.with_name(f"{folder.name}.partial")

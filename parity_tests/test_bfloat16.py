@@ -7,21 +7,18 @@ every product of either twin is looked at.
 
 from dataclasses import replace
 
-import jax
 import numpy as np
 import pytest
-import torch
-from jax.extend.core import jaxprs_in_params
-from torch.utils._python_dispatch import TorchDispatchMode
 
 import jax_gan
 import torch_ref
+from benchmarks import jax_side, torch_side
 from experiment.config import Config, InputError
 from experiment.recipes import recipe
 from experiment.stream import Stream
 from parity_tests.compare import Gap
+from parity_tests.recording import record
 
-PRODUCTS = ("mm", "addmm", "convolution", "convolution_backward")
 # A unit near its kink may fall on either side: no game of few units.
 LAYERS = {"generator_hidden": (32, 32), "discriminator_hidden": (32, 32)}
 CONFIGS = {
@@ -50,15 +47,17 @@ def _games(config, data):
     return ours, torch_ref.from_numpy(theirs, jax_gan.to_numpy(ours))
 
 
-def _moved(before, after):
-    """What an iteration added to the moments: the gradients, in one vector."""
+def _moved(before, after, side):
+    """What an iteration added to a player's moments, in one vector.
+
+    Its gradients, that is; squares of them would say the same in another unit.
+    """
     return np.concatenate(
         [
             (array - before[name]).ravel()
             for name, array in sorted(after.items())
-            if name.endswith("/kernel")
-            and "/optimizer/" in name
-            # Squares of gradients say the same in another unit.
+            if name.startswith(f"{side}/optimizer/")
+            and array.dtype == np.float32
             and "/optimizer/v/" not in name
         ]
     )
@@ -71,83 +70,68 @@ def test_twins_differ_by_no_more_than_bfloat16(name, digits, measured):
     batch = Stream(config, data).batch(0)
     ours, theirs = _games(config, data)
     _, full = _games(CONFIGS[name], data)
-    full = torch_ref.from_numpy(full, torch_ref.to_numpy(theirs))
     before = jax_gan.to_numpy(ours)
     ours, our_metrics = ours.step(jax_gan.place(batch))
     theirs, their_metrics = theirs.step(torch_ref.place(batch))
     full, _ = full.step(torch_ref.place(batch))
 
-    jax_g, torch_g, full_g = (
-        _moved(before, twin.to_numpy(game))
-        for twin, game in (
-            (jax_gan, ours),
-            (torch_ref, theirs),
-            (torch_ref, full),
+    gaps, bounds = {}, {}
+    for side in ("generator", "discriminator"):
+        a, b, exact = (
+            _moved(before, twin.to_numpy(game), side)
+            for twin, game in (
+                (jax_gan, ours),
+                (torch_ref, theirs),
+                (torch_ref, full),
+            )
         )
-    )
-    scale = np.linalg.norm(full_g)
-    rounding = np.linalg.norm(torch_g - full_g) / scale
-    between = np.linalg.norm(jax_g - torch_g) / scale
-    assert 1e-4 < rounding < 0.1  # it is bfloat16, and still the gradient
-    gaps = [
-        abs(float(a) - float(b))
-        for a, b in zip(our_metrics, their_metrics, strict=True)
-    ]
-    measured(
-        {
-            "gradients": Gap(between, "all kernels"),
-            "metrics": Gap(max(gaps), "all"),
-        },
-        {"gradients": 1.5 * rounding, "metrics": 1e-2},
-    )
-
-
-class _Products(TorchDispatchMode):
-    """Notes the types that products of tensors take."""
-
-    def __init__(self):
-        super().__init__()
-        self.types = set()
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        if function.overloadpacket.__name__ in PRODUCTS:
-            self.types |= {
-                str(a.dtype).removeprefix("torch.")
-                for a in args
-                if isinstance(a, torch.Tensor)
-            }
-        return function(*args, **(kwargs or {}))
-
-
-def _types_of_products(jaxpr):
-    found = set()
-    for equation in jaxpr.eqns:
-        if equation.primitive.name in ("dot_general", "conv_general_dilated"):
-            found |= {str(a.aval.dtype) for a in equation.invars}
-        for inner in jaxprs_in_params(equation.params):
-            found |= _types_of_products(inner)
-    return found
+        scale = np.linalg.norm(exact)
+        roundings = [np.linalg.norm(g - exact) / scale for g in (a, b)]
+        # Both are in bfloat16, and both are still the gradient.
+        assert min(roundings) > 1e-4
+        assert max(roundings) < 0.2
+        gaps[f"gradients of {side}"] = Gap(
+            float(np.linalg.norm(a - b) / scale), "all its arrays"
+        )
+        # Were the roundings independent, sqrt 2.
+        bounds[f"gradients of {side}"] = 1.5 * float(roundings[1])
+    rows = zip(our_metrics, their_metrics, strict=True)
+    error = max(abs(float(a) - float(b)) for a, b in rows)
+    gaps["metrics"], bounds["metrics"] = Gap(error, "all"), 1e-2
+    measured(gaps, bounds)
 
 
 @ALL
 @pytest.mark.parametrize("compute", ["full", "bfloat16"])
-def test_every_product_and_nothing_else(name, compute, digits):
+def test_products_and_state(name, compute, digits):
     config = replace(CONFIGS[name], compute=compute)
     data = digits(config)
     batch = Stream(config, data).batch(0)
-    ours, theirs = _games(config, data)
-    step = jax.make_jaxpr(type(ours).step)(ours, jax_gan.place(batch))
-    with _Products() as products:
-        theirs, metrics = theirs.step(torch_ref.place(batch))
-    wanted = {config.compute_dtype}
-    assert _types_of_products(step.jaxpr) == wanted
-    assert products.types == wanted
-    assert {str(a.dtype) for a in step.out_avals} <= {"float32", "int32"}
-    state = torch_ref.to_numpy(theirs).values()
-    assert {str(a.dtype) for a in state} <= {"float32", "int32"}
-    assert {m.dtype for m in metrics} == {torch.float32}
+    for side, game in zip(
+        (jax_side, torch_side), _games(config, data), strict=True
+    ):
+        placed = side.twin.place(batch)
+        found = side.types_of_products(lambda g, b=placed: g.step(b), game)
+        assert found == {config.compute_dtype}
+        game, metrics = game.step(placed)
+        state = side.twin.to_numpy(game).values()
+        assert {a.dtype.name for a in state} <= {"float32", "int32"}
+        assert {np.asarray(m).dtype.name for m in metrics} == {"float32"}
 
 
 def test_float64_is_for_proofs():
     with pytest.raises(InputError, match="float64"):
         Config(compute="bfloat16", precision="float64")
+
+
+def test_no_trajectory(tmp_path, digits):
+    config = _mixed("mlp")
+    with pytest.raises(InputError, match="record with compute full"):
+        record(config, digits(config), 1, tmp_path / "t")
+
+
+def test_many_convolutions_at_once_are_refused(digits):
+    config = _mixed("dcgan")
+    _, game = _games(config, digits(config))
+    with pytest.raises(InputError, match="one by one"):
+        torch_ref.stack_games([game])

@@ -85,6 +85,7 @@ CONFIGS = {
         generator_hidden=(16,), discriminator_hidden=(12,), precision="float32"
     ),
     "paper": small_config(**PAPER, precision="float32"),
+    "mixed": small_config(precision="float32", compute="bfloat16"),
 }
 COMPILER = pytest.mark.skipif(
     not any(map(shutil.which, ("c++", "g++", "clang++"))),
@@ -118,6 +119,7 @@ def test_every_variant_passes_the_gates(name, of):
     assert gates.parity(variant, 1e-3) is None
     if not name.endswith("tutorial"):
         assert gates.no_reads(side, variant) is None
+        assert gates.products(side, variant, "float32") is None
 
     def block():
         variant.run(variant.create(), STEPS)
@@ -151,6 +153,25 @@ def test_a_wrong_gradient_is_refused(name, monkeypatch):
 def test_a_read_in_every_step_is_refused(name):
     found = gates.no_reads(*_built(name))
     assert "it waits for the device" in found
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "jax scan",
+        "jax device",
+        "jax seeds-2",
+        "torch eager",
+        "torch device",
+        "torch seeds-2",
+        "torch tutorial",
+    ],
+)
+def test_products_of_another_type_are_refused(name):
+    side, variant = _built(name, "mixed")
+    assert gates.products(side, variant, "bfloat16") is None
+    found = gates.products(side, variant, "float32")
+    assert found == "its products take bfloat16"
 
 
 def test_a_recompilation_is_refused():

@@ -24,6 +24,7 @@ def select_device(name: str, config: Config) -> torch.device:
     """
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
     if name == "gpu" and not torch.cuda.is_available():
         raise InputError(
             f"--device {name}: PyTorch sees none here; take --device cpu, or "

@@ -1,6 +1,7 @@
 """The two players and the state of their game, which changes in place."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,8 +26,8 @@ class Player:
     def __call__(self, *inputs: Any) -> Tensor:
         """Forward pass in the network's mode: training, but in evaluate."""
         config, device = self.network.config, inputs[0].device.type
-        mixed = config.compute == "bfloat16"
-        with torch.autocast(device, torch.bfloat16, mixed):
+        mixed = torch.autocast(device, torch.bfloat16)
+        with mixed if config.compute == "bfloat16" else nullcontext():
             output = self.network(*inputs)
         return output.to(DTYPES[config.precision])
 

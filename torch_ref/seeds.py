@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
+from experiment.config import InputError
 from experiment.stream import Batch, map_arrays
 from torch_ref.game import Game, Player
 from torch_ref.optim import OPTIMIZERS
@@ -76,7 +77,19 @@ def stack_games(games: Sequence[Game]) -> Game:
     """Games of one config but for the seed, as one with a leading axis.
 
     The given games share its memory: they are trained with it.
+
+    Raises:
+        InputError: a DCGAN is to compute in bfloat16 on a CPU, where vmap
+            takes convolutions out of autocast.
     """
+    weight = next(games[0].generator.network.parameters())
+    config = games[0].generator.network.config
+    mixed = config.compute == "bfloat16"
+    if mixed and config.network == "dcgan" and not weight.is_cuda:
+        raise InputError(
+            "many games of network dcgan at once do not compute in bfloat16 "
+            "on a CPU: train them one by one, or with compute full"
+        )
     return Game(
         _stack_players([game.generator for game in games], "generator"),
         _stack_players([game.discriminator for game in games], "discriminator"),
