@@ -41,7 +41,7 @@ bench: .venv/installed
 	mkdir -p runs
 	$(BIN)/python -m benchmarks ladder --rounds 8 --sets 2 --budget 13 \
 	  --workloads lecture mlp paper dcgan \
-	  --variants headline "jax step" "jax device" "torch device" \
+	  --variants headline "jax step" "jax device" "torch compile" \
 	  --out runs/bench.json
 	$(BIN)/python -m benchmarks report runs/bench.json --out runs/bench
 
