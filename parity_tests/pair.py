@@ -46,6 +46,15 @@ def _recording(
     return optax.GradientTransformation(init, update)
 
 
+def both_games(config: Config, data: NDArray[np.floating]) -> tuple[Any, Any]:
+    """The game in JAX and in PyTorch, from the weights that JAX drew."""
+    jax_gan.select_device("cpu", config)
+    torch_ref.select_device("cpu", config)
+    ours = jax_gan.create(config, data)
+    theirs = torch_ref.create(config, data)
+    return ours, torch_ref.from_numpy(theirs, jax_gan.to_numpy(ours))
+
+
 @dataclass
 class Pair:
     """A game in JAX and the same game in PyTorch.

@@ -17,6 +17,7 @@ from experiment.config import Config, InputError
 from experiment.recipes import recipe
 from experiment.stream import Stream
 from parity_tests.compare import Gap
+from parity_tests.pair import both_games
 from parity_tests.recording import record
 
 # A unit near its kink may fall on either side: no game of few units.
@@ -36,15 +37,6 @@ ALL = pytest.mark.parametrize("name", CONFIGS)
 
 def _mixed(name):
     return replace(CONFIGS[name], compute="bfloat16")
-
-
-def _games(config, data):
-    """Both games, from the weights that JAX drew."""
-    jax_gan.select_device("cpu", config)
-    torch_ref.select_device("cpu", config)
-    ours = jax_gan.create(config, data)
-    theirs = torch_ref.create(config, data)
-    return ours, torch_ref.from_numpy(theirs, jax_gan.to_numpy(ours))
 
 
 def _moved(before, after, side):
@@ -68,8 +60,8 @@ def test_twins_differ_by_no_more_than_bfloat16(name, digits, measured):
     config = _mixed(name)
     data = digits(config)
     batch = Stream(config, data).batch(0)
-    ours, theirs = _games(config, data)
-    _, full = _games(CONFIGS[name], data)
+    ours, theirs = both_games(config, data)
+    _, full = both_games(CONFIGS[name], data)
     before = jax_gan.to_numpy(ours)
     ours, our_metrics = ours.step(jax_gan.place(batch))
     theirs, their_metrics = theirs.step(torch_ref.place(batch))
@@ -108,7 +100,7 @@ def test_products_and_state(name, compute, digits):
     data = digits(config)
     batch = Stream(config, data).batch(0)
     for side, game in zip(
-        (jax_side, torch_side), _games(config, data), strict=True
+        (jax_side, torch_side), both_games(config, data), strict=True
     ):
         placed = side.twin.place(batch)
         found = side.types_of_products(lambda g, b=placed: g.step(b), game)
@@ -132,6 +124,6 @@ def test_no_trajectory(tmp_path, digits):
 
 def test_many_convolutions_at_once_are_refused(digits):
     config = _mixed("dcgan")
-    _, game = _games(config, digits(config))
+    _, game = both_games(config, digits(config))
     with pytest.raises(InputError, match="one by one"):
         torch_ref.stack_games([game])

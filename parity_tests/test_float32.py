@@ -20,6 +20,7 @@ from parity_tests.control import (
     moved_by_one_ulp,
     reference_run,
 )
+from parity_tests.pair import both_games
 from parity_tests.small import small_config
 
 pytestmark = pytest.mark.slow
@@ -69,7 +70,7 @@ def _one_thread():
 @pytest.mark.parametrize("name", CONFIGS)
 def test_lockstep(name, digits, measured):
     config = CONFIGS[name]
-    ours, theirs = _both(config, digits(config))
+    ours, theirs = both_games(config, digits(config))
     stream, worst = Stream(config, digits(config)), {}
     for number in range(STEPS):
         batch = stream.batch(number)
@@ -87,7 +88,7 @@ def test_lockstep(name, digits, measured):
 def test_free_run(name, digits, measured):
     """JAX ends ten times as far from PyTorch as it from itself, at most."""
     config, data = CONFIGS[name], digits(CONFIGS[name])
-    game, _ = _both(config, data)
+    game, _ = both_games(config, data)
     state = jax_gan.to_numpy(game)
     stream = Stream(config, data)
     batches = stream.batches(0, FREE_STEPS)
@@ -103,15 +104,6 @@ def test_free_run(name, digits, measured):
         for kind, found in gaps_of_runs(run, theirs).items():
             control[kind] = max(control.get(kind, NO_GAP), found)
     measured(drift, {k: 10 * found.error for k, found in control.items()})
-
-
-def _both(config, data):
-    """Both games, from the weights that JAX drew."""
-    jax_gan.select_device("cpu", config)
-    torch_ref.select_device("cpu", config)
-    ours = jax_gan.create(config, data)
-    theirs = torch_ref.create(config, data)
-    return ours, torch_ref.from_numpy(theirs, jax_gan.to_numpy(ours))
 
 
 def _arrays(metrics):
