@@ -206,6 +206,13 @@ def _speed(results: dict[str, Any]) -> str:
     rounds = results["plan"]["rounds"]
     how = _PRODUCTS[results["plan"]["matmul"]]
     how += f"; sets of processes: {sets}, each of {rounds} rounds"
+    refused = [
+        f"{variant} on {name} ({reason})"
+        for name, workload in results["workloads"].items()
+        for variant, reason in workload["refused"].items()
+    ]
+    if refused:
+        how += f". Refused: {'; '.join(refused)}"
     return f"{table}\n\n{describe(results['machine'])}; {how}."
 
 
