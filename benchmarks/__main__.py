@@ -51,7 +51,8 @@ def _parser() -> argparse.ArgumentParser:
         help="time the variants in turns",
         description="Starts a process for each variant, lets it compile, warm "
         "up and prove that it takes the steps of the plain one, and asks all "
-        "for blocks in random order. The JSON is written as it goes.",
+        "for blocks in random order. The JSON is written as it goes. Getting "
+        "ready takes half a minute a variant, and more where it compiles.",
         epilog="Then: python -m benchmarks report FILE.json --out DIR",
     )
     ladder.set_defaults(command=_ladder)
@@ -146,9 +147,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _require_place(out: Path) -> None:
+    if not out.parent.is_dir():
+        raise InputError(f"{out.parent} is not a folder: make it first")
+    if out.is_dir():
+        raise InputError(f"--out {out} is a folder: name a file in it")
+
+
 def _ladder(options: argparse.Namespace) -> int:
-    if not options.out.parent.is_dir():
-        raise InputError(f"{options.out.parent} is not a folder: make it first")
+    _require_place(options.out)
     if options.matmul == "tf32" and options.device == "cpu":
         raise InputError("--matmul tf32 is for GPUs: add --device gpu")
     best = HEADLINE[options.device]
@@ -183,8 +190,7 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _quality(options: argparse.Namespace) -> int:
-    if not options.out.parent.is_dir():
-        raise InputError(f"{options.out.parent} is not a folder: make it first")
+    _require_place(options.out)
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     results = study(
         options.recipes,

@@ -220,11 +220,24 @@ def measure(
             results["complete"] = True
         except WorkerError as error:
             results["failed"] = str(error)
-            say(f"error: {error}; results so far are in {out}")
+            say(f"error: {error}; what was timed before is kept in {out}")
             return 1
+        except KeyboardInterrupt:
+            say(f"stopped; what was timed before is kept in {out}")
+            raise
         finally:
-            _write(out, results)
+            if _has_blocks(results):  # else an earlier file would be lost
+                _write(out, results)
     return 0
+
+
+def _has_blocks(results: dict[str, Any]) -> bool:
+    return any(
+        values["seconds"]
+        for workload in results["workloads"].values()
+        for one in workload["sets"]
+        for values in one["variants"].values()
+    )
 
 
 def _starter(device: str, cache: Path) -> Callable[[Job], Worker]:

@@ -119,7 +119,7 @@ def _notes(workload: Mapping[str, Any], of: Table) -> list[str]:
         for name, reason in workload["refused"].items()
     ]
     if of.floor is None:
-        notes.append("No variant was entered twice: every verdict is a tie.")
+        notes.append("No variant was entered twice: there is no verdict.")
     else:
         notes.append(
             f"Noise floor (A/A): a ratio within {of.floor:.3f} is a tie."

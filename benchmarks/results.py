@@ -241,7 +241,7 @@ def tabulate(workload: Mapping[str, Any]) -> Table:
             for name, sets in of.items()
             if name != rival and not name.endswith(" again")
         }
-        claims = judge(pairs, inf if floor is None else floor)
+        claims = judge(pairs, floor)
     sets = whole_sets(workload)
     first = {name: _first_seconds(sets[0]["variants"][name]) for name in of}
     quickest = min(of, key=lambda name: first[name], default=None)

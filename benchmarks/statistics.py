@@ -34,7 +34,7 @@ class Claim(NamedTuple):
     Attributes:
         ratio: time of the other over time of the one.
         p: two-sided, corrected for the number of claims.
-        verdict: ``faster``, ``slower`` or ``tie``.
+        verdict: ``faster``, ``slower`` or ``tie``; empty without a floor.
     """
 
     ratio: Estimate
@@ -106,12 +106,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def judge(
-    pairs: Mapping[str, tuple[Sets, Sets]], floor: float
+    pairs: Mapping[str, tuple[Sets, Sets]], floor: float | None
 ) -> dict[str, Claim]:
     """The verdict on each pair (ours, theirs) of one table.
 
     ``faster`` if the interval excludes 1, the corrected p is at most .05 and
     the median exceeds the noise floor; ``slower`` likewise; else ``tie``.
+    Where no floor was measured there is no verdict.
     """
     found, p_values = {}, []
     for name, (ours, theirs) in pairs.items():
@@ -123,9 +124,9 @@ def judge(
         p_values.append(min(1.0, 2 * max(float(beyond), 1 / RESAMPLES)))
     claims = {}
     for (name, log), p in zip(found.items(), holm(p_values), strict=True):
-        clear = p <= 1 - CONFIDENCE and abs(log.median) > floor
-        verdict = "tie"
-        if clear and (log.low > 0 or log.high < 0):
+        verdict = "" if floor is None else "tie"
+        clear = p <= 1 - CONFIDENCE and abs(log.median) > (floor or 0.0)
+        if verdict and clear and (log.low > 0 or log.high < 0):
             verdict = "faster" if log.median > 0 else "slower"
         ratio = Estimate(*(float(np.exp(value)) for value in log))
         claims[name] = Claim(ratio, p, verdict)

@@ -7,6 +7,7 @@ process for itself, so that no other's threads or memory are in its way.
 """
 
 import json
+import signal
 import statistics
 import sys
 import time
@@ -188,4 +189,5 @@ def _parity(
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the ladder ends its workers
     main(Job(**json.loads(sys.argv[1])))

@@ -47,8 +47,6 @@ RUNGS = {
     "and whole games by two one-sided tests",
     "test_figure1": "one dimension: where the theory says the game ends",
     "test_long": "200 to 5,000 iterations at full size",
-    "test_bfloat16": "bfloat16 beside float32 weights, against what bfloat16 "
-    "does to PyTorch",
     "test_float32": "float32: 300 iterations in lockstep, and a free run "
     "against a control",
 }

@@ -314,6 +314,21 @@ def test_ladder_and_its_report(tmp_path):
     assert "| jax scan |" in (tmp_path / "report" / "REPORT.md").read_text()
 
 
+def test_no_verdict_without_a_floor(tmp_path):
+    out = tmp_path / "ladder.json"
+    assert _ladder(out, names=("jax scan", "torch eager")) == 0
+    rows = tabulate(load(out)["workloads"]["mlp"]).rows
+    assert {row.claim.verdict for row in rows if row.claim} == {""}
+
+
+def test_an_earlier_file_is_not_lost(tmp_path):
+    out = tmp_path / "ladder.json"
+    out.write_text("measured with care")
+    with pytest.raises(InputError, match="sees none"):
+        _ladder(out, unusable="PyTorch sees none")
+    assert out.read_text() == "measured with care"
+
+
 def test_report_of_seeds_and_of_energy(tmp_path):
     out = tmp_path / "ladder.json"
     names = ("jax scan", "torch eager", "jax seeds-2", "jax seeds-8")
@@ -449,6 +464,12 @@ BAD = {
     "matmul": ["--matmul", "tf32"],
     "device": ["--device", "tpu"],
 }
+
+
+def test_a_folder_is_no_file(tmp_path, refused):
+    for command in ("ladder", "quality"):
+        refused(main, [command, "--out", tmp_path], tmp_path, "name a file")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("case", BAD)
