@@ -165,11 +165,13 @@ def refusal(
     game = side.twin.create(config, data)
     batch = side.twin.place(Stream(config, data).batch(0))
     counted = side.count_flops(game, batch)
-    reason = gates.work(counted, flops(config, data.shape[1:])) or _parity(
-        job, config, built
+    variant = built(config)
+    reason = (
+        gates.work(counted, flops(config, data.shape[1:]))
+        or (_exact_parity(config, built) if job.matmul == "bfloat16" else None)
+        or gates.parity(variant, TOLERANCES[job.matmul])
     )
     if parse(job.variant)[1] != "tutorial":  # which reads every loss
-        variant = built(config)
         reason = (
             reason
             or gates.no_reads(side, variant)
@@ -178,14 +180,12 @@ def refusal(
     return reason or gates.compiles_once(side, block)
 
 
-def _parity(
-    job: Job, config: Config, built: Callable[[Config], Variant]
+def _exact_parity(
+    config: Config, built: Callable[[Config], Variant]
 ) -> str | None:
-    if job.matmul == "bfloat16":
-        exact = built(replace(config, compute="full"))
-        if reason := gates.parity(exact, TOLERANCES["strict"]):
-            return f"in float32, {reason}"
-    return gates.parity(built(config), TOLERANCES[job.matmul])
+    exact = built(replace(config, compute="full"))
+    reason = gates.parity(exact, TOLERANCES["strict"])
+    return f"in float32, {reason}" if reason else None
 
 
 if __name__ == "__main__":
