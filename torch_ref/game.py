@@ -26,8 +26,8 @@ class Player:
     def __call__(self, *inputs: Any) -> Tensor:
         """Forward pass in the network's mode: training, but in evaluate."""
         config, device = self.network.config, inputs[0].device.type
-        mixed = torch.autocast(device, torch.bfloat16)
-        with mixed if config.compute == "bfloat16" else nullcontext():
+        mixed = config.compute == "bfloat16"
+        with torch.autocast(device, torch.bfloat16) if mixed else nullcontext():
             output = self.network(*inputs)
         return output.to(DTYPES[config.precision])
 
