@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import quality
-from benchmarks.results import Row, tabulate, whole_sets
-from benchmarks.variants import games
+from benchmarks.results import tabulate, whole_sets
 from experiment.evaluate import Scores, score_rows
 from experiment.pages import describe, markdown_table
 from experiment.recipes import RECIPES
@@ -227,13 +226,8 @@ def _seeds(results: dict[str, Any]) -> str:
     """Images a second of each twin, by how many games it trains at once."""
     (workload,) = results["workloads"].values()
     of = tabulate(workload)
-    images: dict[int, dict[str, Row]] = {}
-    for row in of.rows:
-        if "seeds-" in row.variant:
-            twin = row.variant.partition(" ")[0]
-            images.setdefault(games(row.variant), {})[twin] = row
     titled = [("one, its best form", of.best_rows())]
-    titled += [(f"{n} at once", images[n]) for n in sorted(images)]
+    titled += [(f"{n} at once", rows) for n, rows in of.by_games().items()]
     lines = []
     for title, rows in titled:
         speeds = [

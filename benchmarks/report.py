@@ -13,7 +13,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.results import BUSY, Row, Table, paces, tabulate, whole_sets
-from benchmarks.variants import games
 from experiment.pages import describe, html_page, markdown_table
 
 _COLORS = {"jax": "#2f8f4e", "torch": "#d97706"}
@@ -250,17 +249,15 @@ def _roofline(tables: Mapping[str, Table]) -> str:
 def _over_seeds(of: Table) -> list[str]:
     """Plots over the number of games that are trained at once."""
     lines: dict[str, list[tuple[int, float]]] = {}
-    for row in of.rows:
-        if "seeds-" in row.variant:
-            twin = row.variant.partition(" ")[0]
-            point = games(row.variant), row.images
-            lines.setdefault(twin, []).append(point)
+    for count, rows in of.by_games().items():
+        for twin, row in rows.items():
+            lines.setdefault(twin, []).append((count, row.images))
     if not any(len(points) > 1 for points in lines.values()):
         return []
 
     def draw(axis: Axes) -> None:
         for twin, points in lines.items():
-            x, y = zip(*sorted(points), strict=True)
+            x, y = zip(*points, strict=True)
             axis.loglog(x, y, "o-", color=_COLORS[twin], label=twin)
         for twin, row in of.best_rows().items():
             axis.axhline(

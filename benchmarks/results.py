@@ -16,6 +16,7 @@ from benchmarks.statistics import (
     judge,
     noise_floor,
 )
+from benchmarks.variants import games
 from experiment.config import InputError
 
 SCHEMA, VERSION = "gan-ladder", 2
@@ -179,6 +180,15 @@ class Table(NamedTuple):
         """The row of each twin's best variant."""
         rows = {row.variant: row for row in self.rows}
         return {twin: rows[variant] for twin, variant in self.best.items()}
+
+    def by_games(self) -> dict[int, dict[str, Row]]:
+        """Each twin's row by how many games it trains at once, in order."""
+        found: dict[int, dict[str, Row]] = {}
+        for row in self.rows:
+            if "seeds-" in row.variant:
+                twin = row.variant.partition(" ")[0]
+                found.setdefault(games(row.variant), {})[twin] = row
+        return dict(sorted(found.items()))
 
 
 def whole_sets(workload: Mapping[str, Any]) -> list[Mapping[str, Any]]:
