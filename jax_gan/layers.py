@@ -67,7 +67,7 @@ class Dense(nn.Module):
 
 
 class Convolution(nn.Module):
-    """Halves height and width; the kernel is (4, 4, in, out)."""
+    """Halves height and width; the kernel is (out, 4, 4, in)."""
 
     features: int
     config: Config
@@ -77,12 +77,12 @@ class Convolution(nn.Module):
     @nn.compact
     def __call__(self, h: Float[Array, "m h w i"]) -> Float[Array, "m _ _ o"]:
         """Cross-correlation of h with the kernel, plus bias."""
-        kernel, bias = _weights(self, 4, 4, h.shape[-1], self.features)
+        kernel, bias = _weights(self, self.features, 4, 4, h.shape[-1])
         return convolve(h.astype(kernel.dtype), kernel) + bias
 
 
 class TransposedConvolution(nn.Module):
-    """Doubles height and width; the kernel is (4, 4, out, in)."""
+    """Doubles height and width; the kernel is (in, 4, 4, out)."""
 
     features: int
     config: Config
@@ -92,7 +92,7 @@ class TransposedConvolution(nn.Module):
     @nn.compact
     def __call__(self, h: Float[Array, "m h w i"]) -> Float[Array, "m _ _ o"]:
         """The gradient of a convolution with regard to its input."""
-        kernel, bias = _weights(self, 4, 4, self.features, h.shape[-1])
+        kernel, bias = _weights(self, h.shape[-1], 4, 4, self.features)
         return convolve_transposed(h.astype(kernel.dtype), kernel) + bias
 
 

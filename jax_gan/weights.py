@@ -29,7 +29,7 @@ def to_numpy(game: Game) -> dict[str, NDArray]:
         "discriminator": _nested(game.discriminator),
     }
     flat = flatten_dict(tree, sep="/")
-    return {name: np.array(leaf) for name, leaf in flat.items()}
+    return {name: neutral(leaf).copy() for name, leaf in flat.items()}
 
 
 def from_numpy(game: Game, arrays: dict[str, NDArray]) -> Game:
@@ -40,7 +40,8 @@ def from_numpy(game: Game, arrays: dict[str, NDArray]) -> Game:
             number is not finite.
     """
     verify_state(arrays, to_numpy(game))
-    tree = unflatten_dict(arrays, sep="/")
+    own = {name: _own(array) for name, array in arrays.items()}
+    tree = unflatten_dict(own, sep="/")
     filled = replace(
         game,
         generator=_filled(game.generator, tree["generator"]),
@@ -79,3 +80,16 @@ def _filled(player: Player, tree: dict[str, Any]) -> Player:
         statistics=tree.get("statistics", {}),
         optimizer_state=tree_utils.tree_set(player.optimizer_state, **state),
     )
+
+
+def neutral(weight: Any) -> NDArray:
+    """A view of a weight in the neutral layout.
+
+    Convolution (., height, width, .) to [height, width, ., .].
+    """
+    array = np.asarray(weight)
+    return np.moveaxis(array, 0, -1) if array.ndim == 4 else array
+
+
+def _own(array: NDArray) -> NDArray:
+    return np.moveaxis(array, -1, 0) if array.ndim == 4 else array

@@ -16,6 +16,7 @@ import jax_gan
 import torch_ref
 from experiment.config import Config
 from experiment.stream import Stream, fixed_noise
+from jax_gan.weights import neutral as our_neutral
 from parity_tests.compare import NO_GAP, Account, Arrays, Gap, by_kind, gap
 from torch_ref.weights import named_parameters, neutral
 
@@ -128,7 +129,7 @@ class Pair:
             for side in SIDES
         }
         flat = flatten_dict(trees, sep="/")
-        return {name: np.array(leaf) for name, leaf in flat.items()}
+        return {name: our_neutral(leaf).copy() for name, leaf in flat.items()}
 
     def _their_gradients(self) -> Arrays:
         return {

@@ -9,8 +9,8 @@ from jax_gan import convolution
 
 FORMS = ("convolve", "convolve_transposed")
 SHAPES = {
-    "convolve": ((3, 12, 8, 5), (4, 4, 5, 7)),
-    "convolve_transposed": ((3, 6, 4, 7), (4, 4, 5, 7)),
+    "convolve": ((3, 12, 8, 5), (7, 4, 4, 5)),
+    "convolve_transposed": ((3, 6, 4, 7), (7, 4, 4, 5)),
 }
 TOLERANCE = {"rtol": 0, "atol": 1e-12}
 
@@ -36,13 +36,13 @@ def test_equals_pytorch(prefix, name):
         "convolve_transposed": torch.nn.functional.conv_transpose2d,
     }[name]
     x = torch.tensor(x).permute(0, 3, 1, 2).requires_grad_()
-    kernel = torch.tensor(kernel).permute(3, 2, 0, 1).requires_grad_()
+    kernel = torch.tensor(kernel).permute(0, 3, 1, 2).requires_grad_()
     output = theirs(x, kernel, stride=2, padding=1)
     output.backward(torch.tensor(cotangent).permute(0, 3, 1, 2))
     expected = (
         output.detach().permute(0, 2, 3, 1),
         x.grad.permute(0, 2, 3, 1),
-        kernel.grad.permute(2, 3, 1, 0),
+        kernel.grad.permute(0, 2, 3, 1),
     )
     for ours, reference in zip(found, expected, strict=True):
         np.testing.assert_allclose(ours, reference, **TOLERANCE)
@@ -60,7 +60,7 @@ def test_kernel_gradient(form):
         torch.tensor(y).permute(0, 3, 1, 2),
         stride=2,
         padding=1,
-    ).permute(2, 3, 1, 0)
+    ).permute(0, 2, 3, 1)
     np.testing.assert_allclose(found, expected, **TOLERANCE)
 
 

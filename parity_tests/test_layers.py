@@ -111,8 +111,8 @@ def _layer_gap(kind, shape, features, bias):
     layer = getattr(theirs, kind)(inputs, features, bias=bias).double()
     kernel = {
         "Dense": (inputs, features),
-        "Convolution": (4, 4, inputs, features),
-        "TransposedConvolution": (4, 4, features, inputs),
+        "Convolution": (features, 4, 4, inputs),
+        "TransposedConvolution": (inputs, 4, 4, features),
     }[kind]
     values = random_arrays(h=shape, kernel=kernel, bias=(features,))
     if not bias:
@@ -123,7 +123,7 @@ def _layer_gap(kind, shape, features, bias):
         return layer.apply({"params": params}, h)
 
     def in_torch(h, kernel, **params):
-        weight = kernel.T if kernel.ndim == 2 else kernel.permute(3, 2, 0, 1)
+        weight = kernel.T if kernel.ndim == 2 else kernel.permute(0, 3, 1, 2)
         weight = weight.contiguous()  # some gradients of PyTorch insist
         return functional_call(layer, {"weight": weight, **params}, h)
 

@@ -42,7 +42,6 @@ ONLY_TORCH = {
     "are classes",
     "sample.py: sample_batch(config, data, rng)": "a generator, not a key",
     "weights.py: named_parameters(network)": "JAX's names are neutral already",
-    "weights.py: neutral(tensor)": "JAX's layouts are neutral already",
 }
 # The same thing under the name that each framework gives it.
 SYNONYMS = {"forward": "__call__", "Tensor": "Array"}

@@ -93,11 +93,11 @@ def _neutral_path(path: str) -> str:
     return re.sub(r"\.(\d+)", r"_\1", path)
 
 
-def neutral(tensor: Tensor) -> Tensor:
+def neutral(weight: Tensor) -> Tensor:
     """A view of a weight in the neutral layout.
 
     Dense (out, in) to [in, out]; convolution to [height, width, ., .].
     """
-    if tensor.ndim == 4:
-        return tensor.permute(2, 3, 1, 0)
-    return tensor.T if tensor.ndim == 2 else tensor
+    if weight.ndim == 4:
+        return weight.permute(2, 3, 1, 0)
+    return weight.T if weight.ndim == 2 else weight
