@@ -21,6 +21,7 @@ from experiment.stream import Stream, length, map_arrays, stack
 
 Arrays = dict[str, NDArray]
 STEPS = 10  # of a comparison with the plain step: no call has fewer
+OF_ALL_GAMES = 1600  # iterations in a call, whose batches lie in memory
 FORMS = {
     "jax": "scan step device seeds-N tutorial",
     "torch": "eager compile reduce-overhead graph graph-10 device seeds-N "
@@ -66,13 +67,13 @@ class Variant:
 
 
 def iterations(name: str, of_one: int) -> int:
-    """In one call of a variant: fewer where it trains many games at once.
+    """In one call of a variant: fewer where many games would not fit.
 
     Example:
-        >>> iterations("jax scan", 100), iterations("jax seeds-8", 100)
-        (100, 12)
+        >>> iterations("jax seeds-8", 100), iterations("jax seeds-64", 100)
+        (100, 25)
     """
-    return max(STEPS, of_one // games(name))
+    return max(STEPS, min(of_one, OF_ALL_GAMES // games(name)))
 
 
 def games(name: str) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
+from jax import Array, lax
 
 from jax_gan.game import Game
 from jax_gan.train import Metrics, train
@@ -37,4 +37,14 @@ def train_seeds(game: Game, batches: Any) -> tuple[Game, Metrics]:
 
 
 def _in_turn(game: Game, batches: Any) -> tuple[Game, Metrics]:
-    return lax.map(lambda pair: train(*pair), (game, batches))
+    games, iterations = jax.tree.leaves(batches)[0].shape[:2]
+
+    def one(i: Array) -> tuple[Game, Metrics]:
+        # Batch by batch: a slice of all of a game's would be a copy.
+        def step(game: Game, j: Array) -> tuple[Game, Metrics]:
+            return game.step(jax.tree.map(lambda leaf: leaf[i, j], batches))
+
+        first = jax.tree.map(lambda leaf: leaf[i], game)
+        return lax.scan(step, first, jnp.arange(iterations))
+
+    return lax.map(one, jnp.arange(games))
