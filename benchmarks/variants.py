@@ -21,7 +21,7 @@ from experiment.stream import Stream, length, map_arrays, stack
 
 Arrays = dict[str, NDArray]
 STEPS = 10  # of a comparison with the plain step: no call has fewer
-OF_ALL_GAMES = 1600  # iterations in a call, whose batches lie in memory
+OF_ALL_GAMES = 1600  # iterations in a call, about: their batches lie in memory
 FORMS = {
     "jax": "scan step device seeds-N tutorial",
     "torch": "eager compile reduce-overhead graph graph-10 device seeds-N "
@@ -174,8 +174,10 @@ def _seeds(
     twin = side.twin
     configs = [replace(config, seed=config.seed + i) for i in range(n)]
     streams = [Stream(config, data) for config in configs]
-    of_games = [stream.batches(0, count) for stream in streams]
-    batches = twin.place(stack(of_games), device)
+    most = count
+    batches = twin.place(
+        stack([stream.batches(0, most) for stream in streams]), device
+    )
     games: list[Any] = []
 
     def create() -> Any:
@@ -184,7 +186,7 @@ def _seeds(
 
     def run(game: Any, count: int) -> tuple[Any, Any]:
         part = batches
-        if count < length(of_games[0]):
+        if count < most:
             part = map_arrays(lambda array: array[:, :count], batches)
         game, metrics = twin.train_seeds(game, part)
         if metrics.generator_loss.ndim == 2:  # JAX's are of each game

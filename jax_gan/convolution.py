@@ -6,18 +6,19 @@ there at all. So on a CPU a convolution is written as patches of the image
 times the kernel, one product of matrices; elsewhere it is ``lax.conv``. The
 gradients are written out: with regard to its input a convolution has the
 transposed one as its gradient, and the other way round, and they share the
-kernel's. Kernels are (o, 4, 4, i), so that both products and the gradient take
-or make them as they lie. PyTorch needs no twin of this file.
+kernel's. Kernels are (o, 4, 4, i): so lies what a product makes of y and the
+patches of x. PyTorch needs no twin of this file.
 """
 
 from collections.abc import Callable
-from typing import Any
+from functools import reduce
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
 _LAYOUT = ("NHWC", "OHWI", "NHWC")
+_Taps = tuple[tuple[int, int], ...]
 
 
 def library_convolve(x: Array, kernel: Array) -> Array:
@@ -62,8 +63,8 @@ def patches_convolve_transposed(y: Array, kernel: Array) -> Array:
 def patches_kernel_gradient(x: Array, y: Array) -> Array:
     """``kernel_gradient`` as y (o, m h/2 w/2) times patches.
 
-    XLA would fold the transposition into the product, which is twice as fast
-    without: its quick form wants rows that lie as they are multiplied.
+    The barrier keeps XLA from folding the transposition into the product: with
+    a left factor that is transposed it takes a path half as fast.
     """
     i, o = x.shape[-1], y.shape[-1]
     rows = lax.optimization_barrier(y.reshape(-1, o).T)
@@ -88,19 +89,18 @@ def _overlap(taps: Array) -> Array:
     tap 0 of p + 1; so in rows as in columns.
     """
 
-    def tap(a: int, b: int, down: int, right: int) -> Array:
-        shifts = (0, 0, 0), (down, -down, 0), (right, -right, 0), (0, 0, 0)
+    def tap(a: int, b: int, u: int, v: int) -> Array:
+        shifts = (0, 0, 0), (u, -u, 0), (v, -v, 0), (0, 0, 0)
         return lax.pad(taps[:, :, :, a, b], jnp.zeros((), taps.dtype), shifts)
 
-    def pixel(rows: Any, columns: Any) -> Any:
-        return sum(
-            tap(a, b, down, right) for a, down in rows for b, right in columns
-        )
+    def pixel(row: _Taps, column: _Taps) -> Array:
+        taken = [tap(a, b, u, v) for a, u in row for b, v in column]
+        return reduce(jnp.add, taken)
 
-    even, odd = ((1, 0), (3, 1)), ((2, 0), (0, -1))  # taps and their shifts
+    parities = ((1, 0), (3, 1)), ((2, 0), (0, -1))  # taps and their shifts
     rows = [
-        jnp.stack([pixel(row, even), pixel(row, odd)], axis=3)
-        for row in (even, odd)
+        jnp.stack([pixel(row, column) for column in parities], axis=3)
+        for row in parities
     ]
     return jnp.stack(rows, axis=2)
 

@@ -39,12 +39,13 @@ def train_seeds(game: Game, batches: Any) -> tuple[Game, Metrics]:
 def _in_turn(game: Game, batches: Any) -> tuple[Game, Metrics]:
     games, iterations = jax.tree.leaves(batches)[0].shape[:2]
 
-    def one(i: Array) -> tuple[Game, Metrics]:
+    def one(pair: tuple[Game, Array]) -> tuple[Game, Metrics]:
+        game, i = pair
+
         # Batch by batch: a slice of all of a game's would be a copy.
         def step(game: Game, j: Array) -> tuple[Game, Metrics]:
             return game.step(jax.tree.map(lambda leaf: leaf[i, j], batches))
 
-        first = jax.tree.map(lambda leaf: leaf[i], game)
-        return lax.scan(step, first, jnp.arange(iterations))
+        return lax.scan(step, game, jnp.arange(iterations))
 
-    return lax.map(one, jnp.arange(games))
+    return lax.map(one, (game, jnp.arange(games)))

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
+from jax import Array
 from numpy.typing import NDArray
 from optax import tree_utils
 
@@ -40,8 +41,8 @@ def from_numpy(game: Game, arrays: dict[str, NDArray]) -> Game:
             number is not finite.
     """
     verify_state(arrays, to_numpy(game))
-    own = {name: _own(array) for name, array in arrays.items()}
-    tree = unflatten_dict(own, sep="/")
+    ours = {name: _from_neutral(array) for name, array in arrays.items()}
+    tree = unflatten_dict(ours, sep="/")
     filled = replace(
         game,
         generator=_filled(game.generator, tree["generator"]),
@@ -82,7 +83,7 @@ def _filled(player: Player, tree: dict[str, Any]) -> Player:
     )
 
 
-def neutral(weight: Any) -> NDArray:
+def neutral(weight: Array) -> NDArray:
     """A view of a weight in the neutral layout.
 
     Convolution (., height, width, .) to [height, width, ., .].
@@ -91,5 +92,5 @@ def neutral(weight: Any) -> NDArray:
     return np.moveaxis(array, 0, -1) if array.ndim == 4 else array
 
 
-def _own(array: NDArray) -> NDArray:
+def _from_neutral(array: NDArray) -> NDArray:
     return np.moveaxis(array, -1, 0) if array.ndim == 4 else array

@@ -18,7 +18,8 @@ from experiment.config import Config
 from experiment.stream import Stream, fixed_noise
 from jax_gan.weights import neutral as our_neutral
 from parity_tests.compare import NO_GAP, Account, Arrays, Gap, by_kind, gap
-from torch_ref.weights import named_parameters, neutral
+from torch_ref.weights import named_parameters
+from torch_ref.weights import neutral as their_neutral
 
 SIDES = ("generator", "discriminator")
 
@@ -133,7 +134,7 @@ class Pair:
 
     def _their_gradients(self) -> Arrays:
         return {
-            f"{side}/{name}": neutral(_gradient(parameter)).numpy().copy()
+            f"{side}/{name}": their_neutral(_gradient(parameter)).numpy().copy()
             for side in SIDES
             for name, parameter in named_parameters(
                 getattr(self.theirs, side).network
