@@ -169,12 +169,11 @@ def losses(metrics: Any) -> NDArray:
 
 
 def _seeds(
-    side: Any, config: Config, data: NDArray, device: Any, count: int, n: int
+    side: Any, config: Config, data: NDArray, device: Any, most: int, n: int
 ) -> Variant:
     twin = side.twin
     configs = [replace(config, seed=config.seed + i) for i in range(n)]
     streams = [Stream(config, data) for config in configs]
-    most = count
     batches = twin.place(
         stack([stream.batches(0, most) for stream in streams]), device
     )
