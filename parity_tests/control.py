@@ -15,25 +15,6 @@ from experiment.stream import Batch, DiscriminatorBatch, Stream, map_arrays
 from parity_tests.compare import Arrays, Gap, by_kind, gap
 
 
-def moved_by_one_ulp(state: Mapping[str, NDArray], seed: int) -> Arrays:
-    """The state with every weight one ulp up or down, at random.
-
-    Example:
-        >>> w = {"d/params/w": np.ones(1)}
-        >>> float(np.abs(moved_by_one_ulp(w, 0)["d/params/w"] - 1)[0]) < 3e-16
-        True
-    """
-    rng = np.random.default_rng(seed)
-    moved = {name: array.copy() for name, array in state.items()}
-    for name, array in moved.items():
-        if "/params/" in name:
-            up = rng.random(array.shape) < 0.5
-            moved[name] = np.where(
-                up, np.nextafter(array, np.inf), np.nextafter(array, -np.inf)
-            ).astype(array.dtype)
-    return moved
-
-
 class Reversed(Stream):
     """The stream with every minibatch in the opposite order.
 

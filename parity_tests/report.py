@@ -25,7 +25,8 @@ from experiment.machine import describe_machine
 from experiment.pages import describe, html_page, markdown_table
 from experiment.recipes import recipe
 from experiment.stream import Stream
-from parity_tests.control import Reversed, moved_by_one_ulp, reference_run
+from parity_tests.compare import moved_by_one_ulp
+from parity_tests.control import Reversed, reference_run
 from parity_tests.diagnose import accounts_of_twins, diagnose
 from parity_tests.faults import FAULTS, Fault
 from parity_tests.pair import Pair
