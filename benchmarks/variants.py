@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from benchmarks.peers import TUTORIALS
 from experiment.config import Config, InputError
 from experiment.stream import Stream, length, map_arrays, stack
+from parity_tests.compare import Arrays, moved_by_one_ulp
 
-Arrays = dict[str, NDArray]
 STEPS = 10  # of a comparison with the plain step: no call has fewer
 OF_ALL_GAMES = 1600  # iterations in a call, about: their batches lie in memory
 FORMS = {
@@ -54,14 +54,16 @@ class Variant:
     Attributes:
         create: the game before its first step; ``run`` is for the last one.
         run: (game, count) to (game, metrics): the first ``count`` iterations.
-        plain: the same by the plain step, one call an iteration.
+        plain: (count, seed) to the state after ``count`` iterations by the
+            plain step and all losses; with a seed, which is not None, from
+            weights one ulp off.
         state: the arrays of a game, for comparison.
         games: how many are trained at once.
     """
 
     create: Callable[[], Any]
     run: Callable[[Any, int], tuple[Any, Any]]
-    plain: Callable[[int], tuple[Arrays, NDArray]]
+    plain: Callable[[int, int | None], tuple[Arrays, NDArray]]
     state: Callable[[Any], Arrays]
     games: int = 1
 
@@ -112,8 +114,8 @@ def build(
         return Variant(
             create,
             lambda game, count: train(game, 0, count),
-            lambda count: _plain(
-                twin, create(), side.drawn(config, data, device), count
+            lambda count, seed: _plain(
+                twin, create(), side.drawn(config, data, device), count, seed
             ),
             twin.to_numpy,
         )
@@ -141,8 +143,8 @@ class _Shared:
     def run(self, game: Any, count: int) -> tuple[Any, Any]:
         return self._train(game, _first(self._batches, count))
 
-    def plain(self, count: int) -> tuple[Arrays, NDArray]:
-        return _plain(self._twin, self._create(), self._batch, count)
+    def plain(self, count: int, seed: int | None) -> tuple[Arrays, NDArray]:
+        return _plain(self._twin, self._create(), self._batch, count, seed)
 
 
 def _first(batches: Any, count: int) -> Any:
@@ -152,9 +154,16 @@ def _first(batches: Any, count: int) -> Any:
 
 
 def _plain(
-    twin: Any, game: Any, batch: Callable[[int], Any], count: int
+    twin: Any,
+    game: Any,
+    batch: Callable[[int], Any],
+    count: int,
+    seed: int | None,
 ) -> tuple[Arrays, NDArray]:
     """State and losses of both players, (count, 2), by the plain step."""
+    if seed is not None:
+        state = moved_by_one_ulp(twin.to_numpy(game), seed)
+        game = twin.from_numpy(game, state)
     rows = []
     for step in range(count):
         game, metrics = game.step(batch(step))
@@ -200,7 +209,7 @@ def _seeds(
             for name, array in twin.to_numpy(one).items()
         }
 
-    def plain(count: int) -> tuple[Arrays, NDArray]:
+    def plain(count: int, seed: int | None) -> tuple[Arrays, NDArray]:
         arrays: Arrays = {}
         rows = []
         for i, (config, stream) in enumerate(
@@ -211,7 +220,7 @@ def _seeds(
             def batch(step: int, stream: Stream = stream) -> Any:
                 return twin.place(stream.batch(step), device)
 
-            found, history = _plain(twin, game, batch, count)
+            found, history = _plain(twin, game, batch, count, seed)
             arrays |= {f"{i}/{name}": array for name, array in found.items()}
             rows.append(history)
         return arrays, np.mean(rows, axis=0)

@@ -4,7 +4,9 @@ import json
 import shutil
 import sys
 from dataclasses import replace
+from functools import cache
 from io import StringIO
+from itertools import product
 from pathlib import Path
 
 import jax
@@ -133,20 +135,58 @@ def test_every_variant_passes_the_gates(name, of):
 @pytest.mark.parametrize("name", ["jax scan", "torch eager"])
 def test_a_wrong_gradient_is_refused(name, monkeypatch):
     _, variant = _built(name)
-    expected = variant.plain(1), variant.plain(STEPS)
+    plain = cache(variant.plain)
+    for count, seed in product((1, STEPS), (None, *range(3))):
+        plain(count, seed)  # before it is wrong
     twin = sys.modules[side_of(name).twin.__name__ + ".train"]
     right = twin.discriminator_loss
     monkeypatch.setattr(
         twin, "discriminator_loss", lambda *logits: 1.01 * right(*logits)
     )
     jax.clear_caches()  # the right step is compiled already
-    variant = replace(
-        variant, plain=dict(zip((1, 10), expected, strict=True)).__getitem__
-    )
-    found = gates.parity(variant, 1e-3)
+    found = gates.parity(replace(variant, plain=plain), 1e-3)
     jax.clear_caches()
     assert "discriminator/optimizer/m" in found
-    assert "differs from the plain step by 1.0e-02" in found
+    assert "differ from those of the plain step by 1.0e-02" in found
+
+
+def _moments_off(variant, by, by_an_ulp=0.0):
+    """The variant beside a plain step whose first moments are larger."""
+
+    def plain(count, seed):
+        state, history = variant.plain(count, None)
+        factor = 1 + by + (0 if seed is None else by_an_ulp)
+        for name in state:
+            if "/optimizer/m" in name:
+                state[name] = state[name] * factor
+        return state, history
+
+    return replace(variant, plain=plain)
+
+
+@pytest.mark.parametrize("by_an_ulp", [0.0, 1e-4, 2e-3])
+def test_tenfold_of_what_one_ulp_does_may_pass(by_an_ulp):
+    _, variant = _built("torch eager")
+    found = gates.parity(_moments_off(variant, 0.01, by_an_ulp), 1e-3)
+    assert (found is None) == (by_an_ulp == 2e-3)
+
+
+@pytest.mark.parametrize("name", ["jax scan", "torch eager"])
+def test_float64_shows_what_float32_hides(name):
+    side, config, data = side_of(name), CONFIGS["lecture"], small_data()
+    data = data.astype(np.float32)
+    device = side.twin.select_device("cpu", config)
+
+    def built(config):
+        typed = data.astype(config.dtype)
+        variant = build(name, config, typed, device, STEPS)
+        return _moments_off(variant, 1e-6)
+
+    assert gates.parity(built(config), 1e-3) is None
+    job = worker.Job(name, "lecture", 4, STEPS, "cpu", "strict", 0.1, 8, True)
+    found = worker.refusal(job, config, data, side, built, lambda: None)
+    assert found.startswith("in float64, ")
+    assert not jax.config.jax_enable_x64
 
 
 @pytest.mark.parametrize("name", ["jax tutorial", "torch tutorial"])
