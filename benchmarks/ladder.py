@@ -149,13 +149,13 @@ def workload(name: str) -> tuple[str, int]:
         >>> workload("mlp"), workload("lecture:512")
         (('mlp', 100), ('lecture', 512))
     """
-    kind, _, size = name.partition(":")
+    kind, colon, size = name.partition(":")
     if kind not in CALLS:
         raise InputError(
             f"workload {name!r} is unknown; known: {', '.join(CALLS)}, each "
             "also with a batch size, as mlp:512"
         )
-    if not size:
+    if not colon:
         return kind, recipe(kind).batch_size
     if not size.isdecimal() or not 1 <= int(size) <= LARGEST_BATCH:
         raise InputError(

@@ -495,6 +495,7 @@ def test_no_blank_in_the_name_of_a_cache(tmp_path, monkeypatch):
 BAD = {
     "workload": ["--workloads", "vgg"],
     "no batch": ["--workloads", "mlp:0"],
+    "empty batch": ["--workloads", "mlp:"],
     "batch": ["--workloads", "mlp:5001"],
     "half": ["--workloads", "mlp:1.5"],
     "variant": ["--variants", "jax warp"],
