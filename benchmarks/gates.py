@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from benchmarks.variants import STEPS, Arrays, Variant, losses
 
-_CONTROLS = range(3)  # seeds of the starts that are one ulp off
+CONTROLS = range(3)  # seeds of the starts that are one ulp off
+# What an ulp excuses, of a state: no gradient at all would be an error of 1.
+_MOST_EXCUSED = 0.25
 
 
 def parity(variant: Variant, tolerance: float) -> str | None:
@@ -21,7 +23,8 @@ def parity(variant: Variant, tolerance: float) -> str | None:
     and batch statistics, relative to the largest of their array; weights,
     relative to the mean step. After ten: the losses. An ulp may put a unit on
     the other side of its kink; so an error beyond the tolerance still passes
-    within ten times what one ulp of the first weights does to the plain step.
+    within ten times what one ulp of the first weights does to the plain step
+    (sums in another order are off by a few ulps).
     """
     before = variant.state(variant.create())
     game, _ = variant.run(variant.create(), 1)
@@ -39,22 +42,31 @@ def parity(variant: Variant, tolerance: float) -> str | None:
         return "two iterations have the same losses: the noise is the same"
 
     plain = _plain(variant, None)
+    shapes = [
+        {(name, array.shape) for name, array in of.items()}
+        for of in (state, plain[0])
+    ]
+    if odd := shapes[0] ^ shapes[1]:
+        return f"its state is not that of the plain step: {min(odd)}"
     found = _errors(before, (state, history), plain)
     beyond = {what: e for what, e in found.items() if not e <= tolerance}
     if not beyond:
         return None
     controls = [
-        _errors(before, _plain(variant, seed), plain) for seed in _CONTROLS
+        _errors(before, _plain(variant, seed), plain) for seed in CONTROLS
     ]
     for what, error in beyond.items():
-        if not error <= 10 * max(control[what] for control in controls):
+        excused = 10 * max(control[what] for control in controls)
+        if what in state:
+            excused = min(excused, _MOST_EXCUSED)
+        if not error <= excused:
             return f"{what} differ from those of the plain step by {error:.1e}"
     return None
 
 
-def _plain(variant: Variant, seed: int | None) -> tuple[Arrays, NDArray]:
+def _plain(variant: Variant, ulp_seed: int | None) -> tuple[Arrays, NDArray]:
     """The state after one iteration, and the losses of ten."""
-    return variant.plain(1, seed)[0], variant.plain(STEPS, seed)[1]
+    return variant.plain(1, ulp_seed)[0], variant.plain(STEPS, ulp_seed)[1]
 
 
 def _errors(

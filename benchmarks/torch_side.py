@@ -14,6 +14,9 @@ from experiment.config import Config
 from torch_ref.sample import sample_batch
 
 __all__ = ["twin"]
+# The gates make many games, and each is compiled anew: beyond its limit of 8
+# PyTorch would go on without compiling, and say so in a warning only.
+torch._dynamo.config.recompile_limit = 256
 
 
 def compilations() -> int:

@@ -54,9 +54,9 @@ class Variant:
     Attributes:
         create: the game before its first step; ``run`` is for the last one.
         run: (game, count) to (game, metrics): the first ``count`` iterations.
-        plain: (count, seed) to the state after ``count`` iterations by the
-            plain step and all losses; with a seed, which is not None, from
-            weights one ulp off.
+        plain: (count, ulp_seed) to the state after ``count`` iterations by
+            the plain step, and all losses. Unless ``ulp_seed`` is None it
+            says which way each first weight is moved, by one ulp.
         state: the arrays of a game, for comparison.
         games: how many are trained at once.
     """
@@ -114,8 +114,12 @@ def build(
         return Variant(
             create,
             lambda game, count: train(game, 0, count),
-            lambda count, seed: _plain(
-                twin, create(), side.drawn(config, data, device), count, seed
+            lambda count, ulp_seed: _plain(
+                twin,
+                create(),
+                side.drawn(config, data, device),
+                count,
+                ulp_seed,
             ),
             twin.to_numpy,
         )
@@ -143,8 +147,8 @@ class _Shared:
     def run(self, game: Any, count: int) -> tuple[Any, Any]:
         return self._train(game, _first(self._batches, count))
 
-    def plain(self, count: int, seed: int | None) -> tuple[Arrays, NDArray]:
-        return _plain(self._twin, self._create(), self._batch, count, seed)
+    def plain(self, count: int, ulp_seed: int | None) -> tuple[Arrays, NDArray]:
+        return _plain(self._twin, self._create(), self._batch, count, ulp_seed)
 
 
 def _first(batches: Any, count: int) -> Any:
@@ -158,11 +162,11 @@ def _plain(
     game: Any,
     batch: Callable[[int], Any],
     count: int,
-    seed: int | None,
+    ulp_seed: int | None,
 ) -> tuple[Arrays, NDArray]:
     """State and losses of both players, (count, 2), by the plain step."""
-    if seed is not None:
-        state = moved_by_one_ulp(twin.to_numpy(game), seed)
+    if ulp_seed is not None:
+        state = moved_by_one_ulp(twin.to_numpy(game), ulp_seed)
         game = twin.from_numpy(game, state)
     rows = []
     for step in range(count):
@@ -209,7 +213,7 @@ def _seeds(
             for name, array in twin.to_numpy(one).items()
         }
 
-    def plain(count: int, seed: int | None) -> tuple[Arrays, NDArray]:
+    def plain(count: int, ulp_seed: int | None) -> tuple[Arrays, NDArray]:
         arrays: Arrays = {}
         rows = []
         for i, (config, stream) in enumerate(
@@ -220,7 +224,7 @@ def _seeds(
             def batch(step: int, stream: Stream = stream) -> Any:
                 return twin.place(stream.batch(step), device)
 
-            found, history = _plain(twin, game, batch, count, seed)
+            found, history = _plain(twin, game, batch, count, ulp_seed)
             arrays |= {f"{i}/{name}": array for name, array in found.items()}
             rows.append(history)
         return arrays, np.mean(rows, axis=0)

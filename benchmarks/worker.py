@@ -187,7 +187,12 @@ def _exact_parity(
 ) -> str | None:
     exact = replace(config, compute="full", precision="float64")
     side.twin.select_device(job.device, exact)
-    reason = gates.parity(built(exact), EXACT)
+    try:
+        reason = gates.parity(built(exact), EXACT)
+    except RuntimeError as error:
+        if not _is_out_of_memory(error):
+            raise
+        reason = "it does not fit the memory"
     # Precision is set for the whole process.
     side.twin.select_device(job.device, config)
     side.set_matmul(job.matmul)

@@ -1,4 +1,4 @@
-"""How far two sets of arrays are apart, leaf by leaf; and one an ulp away."""
+"""How far two sets of arrays are apart, and a set moved by one ulp."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
