@@ -31,6 +31,9 @@ SAME_WORK = (
     "graph",
     "graph-10",
 )
+_RESULTS = {"complete": bool, "machine": dict, "plan": dict, "workloads": dict}
+_MACHINE = {"cpu": str, "cores": int, "versions": dict}
+_WORKLOAD = {"recipe": str, "batch_size": int, "refused": dict, "sets": list}
 _PLAN = {"device": str, "rounds": int, "sets": int, "matmul": str}
 _VARIANT = {
     "seconds": list,
@@ -48,6 +51,15 @@ _VARIANT = {
     "graph_breaks": int,
 }
 
+_POSITIVE = (
+    "iterations",
+    "games",
+    "flops",
+    "optimizer_bytes",
+    "gemm_flops",
+    "bandwidth",
+)
+
 
 def load(path: Path) -> dict[str, Any]:
     """The results in a file, verified.
@@ -63,11 +75,12 @@ def load(path: Path) -> dict[str, Any]:
             f"{path} is damaged or cut short ({error}): measure again"
         ) from error
     found = results.get("schema") if isinstance(results, dict) else None
-    if found != SCHEMA or results.get("version") != VERSION:
+    if found != SCHEMA:
+        raise InputError(f"{path} is no file of python -m benchmarks ladder")
+    if results.get("version") != VERSION:
         raise InputError(
-            f"{path} is {found!r} version "
-            f"{results.get('version') if found else None}, not {SCHEMA!r} "
-            f"version {VERSION}: measure again with python -m benchmarks ladder"
+            f"{path} is {SCHEMA} version {results.get('version')!r}, not "
+            f"{VERSION}: measure again"
         )
     try:
         _verify(results)
@@ -79,25 +92,41 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def _verify(results: Mapping[str, Any]) -> None:
-    _fields("plan", results["plan"], _PLAN)
-    for key in ("cpu", "cores", "versions"):
-        results["machine"][key]
+    _fields("it", results, _RESULTS)
+    _fields("the plan", results["plan"], _PLAN)
+    _fields("the machine", results["machine"], _MACHINE)
+    if not isinstance(results["failed"], str | None):
+        raise ValueError("failed of it")
     for name, of in results["workloads"].items():
-        _fields(name, of, {"batch_size": int, "refused": dict, "sets": list})
+        _fields(name, of, _WORKLOAD)
         for one in of["sets"]:
-            _fields(name, one, {"busy": list, "order": list, "variants": dict})
-            for variant, values in one["variants"].items():
-                where = f"{name}, {variant}"
-                _fields(where, values, _VARIANT)
-                times = values["seconds"] + values["warmup_seconds"]
-                if not all(0 < seconds < inf for seconds in times):
-                    raise ValueError(f"the seconds of {where}")
-                for key in ("gemm_flops", "bandwidth"):
-                    if not 0 < values[key] < inf:
-                        raise ValueError(f"{key} of {where}")
-                drawn = [j for j in values["joules"] if j is not None]
-                if not all(0 <= joules < inf for joules in drawn):
-                    raise ValueError(f"the joules of {where}")
+            _verify_set(name, one)
+        of_sets = {
+            frozenset(one["variants"].keys() - of["refused"].keys())
+            for one in whole_sets(of)
+        }
+        if len(of_sets) > 1:
+            raise ValueError(f"a variant in a set of {name}")
+
+
+def _verify_set(name: str, one: Mapping[str, Any]) -> None:
+    _fields(name, one, {"busy": list, "order": list, "variants": dict})
+    if not all(share is None or 0 <= share <= 1 for share in one["busy"]):
+        raise ValueError(f"busy of {name}")
+    for variant, values in one["variants"].items():
+        where = f"{name}, {variant}"
+        _fields(where, values, _VARIANT)
+        if not values["warmup_seconds"]:
+            raise ValueError(f"warmup_seconds of {where}")
+        times = values["seconds"] + values["warmup_seconds"]
+        if not all(0 < seconds < inf for seconds in times):
+            raise ValueError(f"the seconds of {where}")
+        for key in _POSITIVE:
+            if not 0 < values[key] < inf:
+                raise ValueError(f"{key} of {where}")
+        drawn = [j for j in values["joules"] if j is not None]
+        if not all(0 <= joules < inf for joules in drawn):
+            raise ValueError(f"the joules of {where}")
 
 
 def _fields(where: str, values: Any, types: Mapping[str, type]) -> None:
