@@ -157,7 +157,8 @@ def workload(name: str) -> tuple[str, int]:
         )
     if not colon:
         return kind, recipe(kind).batch_size
-    if not size.isdecimal() or not 1 <= int(size) <= LARGEST_BATCH:
+    digits = size.isascii() and size.isdecimal()
+    if not digits or not 1 <= int(size) <= LARGEST_BATCH:
         raise InputError(
             f"workload {name!r}: a batch size is a whole number from 1 to "
             f"{LARGEST_BATCH:,}"
@@ -220,15 +221,21 @@ def measure(
             results["complete"] = True
         except WorkerError as error:
             results["failed"] = str(error)
-            say(f"error: {error}; what was timed before is kept in {out}")
+            say(f"error: {error}; {_kept(results, out)}")
             return 1
         except KeyboardInterrupt:
-            say(f"stopped; what was timed before is kept in {out}")
+            say(f"stopped; {_kept(results, out)}")
             raise
         finally:
             if _has_blocks(results):  # else an earlier file would be lost
                 _write(out, results)
     return 0
+
+
+def _kept(results: dict[str, Any], out: Path) -> str:
+    if _has_blocks(results):
+        return f"what was timed before is kept in {out}"
+    return "nothing was timed before"
 
 
 def _has_blocks(results: dict[str, Any]) -> bool:

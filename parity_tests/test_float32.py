@@ -86,6 +86,8 @@ def test_lockstep(name, digits, measured):
         found = {"metrics": gap(_arrays(our_metrics), _arrays(their_metrics))}
         found |= by_kind(jax_gan.to_numpy(ours), torch_ref.to_numpy(theirs))
         rows.append(found)
+    moved = max(row["weights"].error for row in rows)
+    assert moved < 3 * config.learning_rate  # a step or two of Adam's
     worst = {
         kind: sorted(row[kind] for row in rows)[-1 - KINKS] for kind in rows[0]
     }

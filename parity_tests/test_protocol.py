@@ -1,6 +1,7 @@
 """The protocol of the benchmark: what it finds, and what it refuses."""
 
 import json
+import re
 import shutil
 import sys
 from dataclasses import replace
@@ -136,8 +137,8 @@ def test_every_variant_passes_the_gates(name, of):
 def test_a_wrong_gradient_is_refused(name, monkeypatch):
     _, variant = _built(name)
     plain = cache(variant.plain)
-    for count, seed in product((1, STEPS), (None, *range(3))):
-        plain(count, seed)  # before it is wrong
+    for arguments in product((1, STEPS), (None, *gates.CONTROLS)):
+        plain(*arguments)  # before it is wrong
     twin = sys.modules[side_of(name).twin.__name__ + ".train"]
     right = twin.discriminator_loss
     monkeypatch.setattr(
@@ -153,9 +154,9 @@ def test_a_wrong_gradient_is_refused(name, monkeypatch):
 def _moments_off(variant, by, by_an_ulp=0.0):
     """The variant beside a plain step whose first moments are larger."""
 
-    def plain(count, seed):
+    def plain(count, ulp_seed):
         state, history = variant.plain(count, None)
-        factor = 1 + by + (0 if seed is None else by_an_ulp)
+        factor = 1 + by + (0 if ulp_seed is None else by_an_ulp)
         for name in state:
             if "/optimizer/m" in name:
                 state[name] = state[name] * factor
@@ -164,11 +165,29 @@ def _moments_off(variant, by, by_an_ulp=0.0):
     return replace(variant, plain=plain)
 
 
-@pytest.mark.parametrize("by_an_ulp", [0.0, 1e-4, 2e-3])
-def test_tenfold_of_what_one_ulp_does_may_pass(by_an_ulp):
+@pytest.mark.parametrize(
+    ("by", "by_an_ulp", "passes"),
+    [
+        (0.01, 0.0, False),
+        (0.01, 1e-4, False),
+        (0.01, 2e-3, True),
+        (0.5, 0.5, False),  # whatever the control
+    ],
+)
+def test_tenfold_of_what_one_ulp_does_may_pass(by, by_an_ulp, passes):
     _, variant = _built("torch eager")
-    found = gates.parity(_moments_off(variant, 0.01, by_an_ulp), 1e-3)
-    assert (found is None) == (by_an_ulp == 2e-3)
+    found = gates.parity(_moments_off(variant, by, by_an_ulp), 1e-3)
+    assert (found is None) == passes
+
+
+def test_a_state_of_other_arrays_is_refused():
+    _, variant = _built("torch eager")
+
+    def fewer(game):
+        return dict(list(variant.state(game).items())[1:])
+
+    found = gates.parity(replace(variant, state=fewer), 1e-3)
+    assert "its state is not that of the plain step" in found
 
 
 @pytest.mark.parametrize("name", ["jax scan", "torch eager"])
@@ -458,11 +477,26 @@ def test_a_refused_variant_gets_no_number(odd, tmp_path):
 
 DAMAGE = {
     "cut short": (lambda text: text[: len(text) // 2], "cut short"),
-    "other schema": (lambda text: text.replace("gan-ladder", "x"), "'x'"),
+    "other schema": (
+        lambda text: text.replace("gan-ladder", "x"),
+        "no file of",
+    ),
     "version": (lambda text: text.replace('"version": 2', '"version": 9'), "9"),
     "no times": (lambda text: text.replace('"seconds"', '"s"'), "seconds of"),
     "nan": (lambda text: text.replace("0.101,", "NaN,"), "the seconds of"),
-    "not a dict": (lambda text: "[]", "measure again"),
+    "not a dict": (lambda text: "[]", "is no file of"),
+    "no work": (
+        lambda text: text.replace('"iterations": 10', '"iterations": 0'),
+        "iterations of",
+    ),
+    "never warm": (
+        lambda text: re.sub(r'("warmup_seconds": )\[[^]]*', r"\1[", text),
+        "warmup_seconds of",
+    ),
+    "lacks a variant": (
+        lambda text: text.replace('"jax scan": {', '"x": {', 1),
+        "a variant in a set",
+    ),
 }
 
 
@@ -496,6 +530,7 @@ BAD = {
     "workload": ["--workloads", "vgg"],
     "no batch": ["--workloads", "mlp:0"],
     "empty batch": ["--workloads", "mlp:"],
+    "foreign digits": ["--workloads", "mlp:٣"],
     "batch": ["--workloads", "mlp:5001"],
     "half": ["--workloads", "mlp:1.5"],
     "variant": ["--variants", "jax warp"],
