@@ -50,6 +50,7 @@ RUNGS = {
     "test_long": "200 to 5,000 iterations at full size",
     "test_float32": "float32: 300 iterations in lockstep, and a free run "
     "against a control",
+    "test_bfloat16": "bfloat16: one iteration, against PyTorch's own rounding",
 }
 # Where a difference shows: by what it is of, if in the first iteration.
 _FIRST_RUNG = {
