@@ -40,8 +40,8 @@ parity: .venv/installed
 bench: .venv/installed
 	mkdir -p runs
 	$(BIN)/python -m benchmarks ladder --rounds 8 --sets 2 --budget 13 \
-	  --workloads lecture mlp paper dcgan \
-	  --variants headline "jax step" "jax device" "torch compile" \
+	  --workloads lecture mlp dcgan paper \
+	  --variants headline "jax step" "torch compile" \
 	  --out runs/bench.json
 	$(BIN)/python -m benchmarks report runs/bench.json --out runs/bench
 
