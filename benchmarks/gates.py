@@ -41,7 +41,7 @@ def parity(variant: Variant, tolerance: float) -> str | None:
     if len(np.unique(history, axis=0)) < len(history):
         return "two iterations have the same losses: the noise is the same"
 
-    plain = _plain(variant, None)
+    plain = variant.plain(None)
     shapes = [
         {(name, array.shape) for name, array in of.items()}
         for of in (state, plain[0])
@@ -53,7 +53,7 @@ def parity(variant: Variant, tolerance: float) -> str | None:
     if not beyond:
         return None
     controls = [
-        _errors(before, _plain(variant, seed), plain) for seed in CONTROLS
+        _errors(before, variant.plain(seed), plain) for seed in CONTROLS
     ]
     for what, error in beyond.items():
         excused = 10 * max(control[what] for control in controls)
@@ -62,11 +62,6 @@ def parity(variant: Variant, tolerance: float) -> str | None:
         if not error <= excused:
             return f"{what} differ from those of the plain step by {error:.1e}"
     return None
-
-
-def _plain(variant: Variant, ulp_seed: int | None) -> tuple[Arrays, NDArray]:
-    """The state after one iteration, and the losses of ten."""
-    return variant.plain(1, ulp_seed)[0], variant.plain(STEPS, ulp_seed)[1]
 
 
 def _errors(

@@ -54,16 +54,16 @@ class Variant:
     Attributes:
         create: the game before its first step; ``run`` is for the last one.
         run: (game, count) to (game, metrics): the first ``count`` iterations.
-        plain: (count, ulp_seed) to the state after ``count`` iterations by
-            the plain step, and all losses. Unless ``ulp_seed`` is None it
-            says which way each first weight is moved, by one ulp.
+        plain: (ulp_seed) to the state after one iteration by the plain step,
+            and the losses of STEPS. Unless ``ulp_seed`` is None it says which
+            way each first weight is moved, by one ulp.
         state: the arrays of a game, for comparison.
         games: how many are trained at once.
     """
 
     create: Callable[[], Any]
     run: Callable[[Any, int], tuple[Any, Any]]
-    plain: Callable[[int, int | None], tuple[Arrays, NDArray]]
+    plain: Callable[[int | None], tuple[Arrays, NDArray]]
     state: Callable[[Any], Arrays]
     games: int = 1
 
@@ -114,12 +114,8 @@ def build(
         return Variant(
             create,
             lambda game, count: train(game, 0, count),
-            lambda count, ulp_seed: _plain(
-                twin,
-                create(),
-                side.drawn(config, data, device),
-                count,
-                ulp_seed,
+            lambda ulp_seed: _plain(
+                twin, create(), side.drawn(config, data, device), ulp_seed
             ),
             twin.to_numpy,
         )
@@ -147,8 +143,8 @@ class _Shared:
     def run(self, game: Any, count: int) -> tuple[Any, Any]:
         return self._train(game, _first(self._batches, count))
 
-    def plain(self, count: int, ulp_seed: int | None) -> tuple[Arrays, NDArray]:
-        return _plain(self._twin, self._create(), self._batch, count, ulp_seed)
+    def plain(self, ulp_seed: int | None) -> tuple[Arrays, NDArray]:
+        return _plain(self._twin, self._create(), self._batch, ulp_seed)
 
 
 def _first(batches: Any, count: int) -> Any:
@@ -161,18 +157,18 @@ def _plain(
     twin: Any,
     game: Any,
     batch: Callable[[int], Any],
-    count: int,
     ulp_seed: int | None,
 ) -> tuple[Arrays, NDArray]:
-    """State and losses of both players, (count, 2), by the plain step."""
+    """State after one plain step; both players' losses, (STEPS, 2)."""
     if ulp_seed is not None:
         state = moved_by_one_ulp(twin.to_numpy(game), ulp_seed)
         game = twin.from_numpy(game, state)
-    rows = []
-    for step in range(count):
+    game, metrics = game.step(batch(0))
+    state, rows = twin.to_numpy(game), [losses(metrics)]
+    for step in range(1, STEPS):
         game, metrics = game.step(batch(step))
         rows.append(losses(metrics))
-    return twin.to_numpy(game), np.array(rows)
+    return state, np.array(rows)
 
 
 def losses(metrics: Any) -> NDArray:
@@ -213,7 +209,7 @@ def _seeds(
             for name, array in twin.to_numpy(one).items()
         }
 
-    def plain(count: int, ulp_seed: int | None) -> tuple[Arrays, NDArray]:
+    def plain(ulp_seed: int | None) -> tuple[Arrays, NDArray]:
         arrays: Arrays = {}
         rows = []
         for i, (config, stream) in enumerate(
@@ -224,7 +220,7 @@ def _seeds(
             def batch(step: int, stream: Stream = stream) -> Any:
                 return twin.place(stream.batch(step), device)
 
-            found, history = _plain(twin, game, batch, count, ulp_seed)
+            found, history = _plain(twin, game, batch, ulp_seed)
             arrays |= {f"{i}/{name}": array for name, array in found.items()}
             rows.append(history)
         return arrays, np.mean(rows, axis=0)

@@ -81,7 +81,7 @@ def main(job: Job) -> None:
     side.set_matmul(job.matmul)
 
     def built(config: Config) -> Variant:
-        typed = data.astype(config.dtype)
+        typed = data.astype(config.dtype, copy=False)
         return build(job.variant, config, typed, device, job.iterations)
 
     game, repeats = None, 1
