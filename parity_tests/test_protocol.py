@@ -335,11 +335,14 @@ NAMES = ("jax scan", "torch eager", "jax scan again", "torch eager again")
 
 
 def _ladder(
-    out, last=99, end="pass", compiled="0", joules=None, names=NAMES, **answer
-):
+    out, last=99, end="pass", compiled="0", joules=None, names=NAMES,
+    started=None, **answer,
+):  # fmt: skip
     """A ladder whose workers are stand-ins; torch eager is the odd one."""
 
     def start(job):
+        if started is not None:
+            started.append(job)
         odd = job.variant == "torch eager"
         script = SERVE.format(
             answer=ANSWER | (answer if odd else {}),
@@ -472,6 +475,13 @@ def test_a_refused_variant_gets_no_number(odd, tmp_path):
     text = (tmp_path / "report" / "REPORT.md").read_text()
     reason = workload["refused"]["torch eager"]
     assert f"torch eager has no number: {reason}" in text
+
+
+def test_a_form_entered_again_is_checked_once(tmp_path):
+    started = []
+    _ladder(tmp_path / "ladder.json", started=started, refused="it is wrong")
+    checked = [job.variant for job in started if job.check]
+    assert checked == ["jax scan", "torch eager", "torch eager again"]
 
 
 DAMAGE = {
