@@ -40,7 +40,8 @@ def write(folder: Path, results: Mapping[str, Any]) -> None:
         for name, workload in results["workloads"].items()
         if whole_sets(workload)
     }
-    text = ["# The ladder", *map(html.escape, _head(results))]
+    head = [html.escape(line, quote=False) for line in _head(results)]
+    text = ["# The ladder", *head]
     page = text.copy()
     for name, of in tables.items():
         workload = results["workloads"][name]
@@ -49,11 +50,11 @@ def write(folder: Path, results: Mapping[str, Any]) -> None:
             header = [*header, _ENERGY]
             for cells, row in zip(rows, of.rows, strict=True):
                 cells.append("" if row.joules is None else f"{row.joules:.2f}")
-        notes = (f"- {html.escape(note)}" for note in _notes(workload, of))
+        notes = "\n".join(f"- {note}" for note in _notes(workload, of))
         section = [
             f"## {_title(name, workload)}",
             markdown_table(header, rows),
-            "\n".join(notes),
+            html.escape(notes, quote=False),
         ]
         text += section
         page += [*section, _ladder(of), _blocks(workload), _break_even(of)]
@@ -77,7 +78,7 @@ def _head(results: Mapping[str, Any]) -> list[str]:
     lines = [
         f"{describe(results['machine'])}; float32 weights.",
         f"Device {plan['device']}, products {plan['matmul']}. A fresh process "
-        f"for each variant, {plan['sets']} sets of {plan['rounds']} rounds; "
+        f"for each variant; sets: {plan['sets']}, of {plan['rounds']} rounds; "
         "every round asks all for a block in a new random order.",
     ]
     if results["failed"]:
@@ -162,13 +163,13 @@ def _plot(draw: Callable[[Axes], None], title: str, height: float) -> str:
         "legend.framealpha": 0,
     }
     with matplotlib.rc_context(style):
-        figure = Figure(figsize=(5.6, height), layout="constrained")
+        figure = Figure(figsize=(4.8, height), layout="constrained")
         axis = figure.subplots()
         draw(axis)
         axis.set_title(title, fontsize=12)
         axis.grid(alpha=0.25)
         if axis.get_legend_handles_labels()[0]:
-            figure.legend(loc="outside lower center", ncols=2, fontsize=10)
+            figure.legend(loc="outside lower center", ncols=2, fontsize=11)
         file = StringIO()
         figure.savefig(file, format="svg", transparent=True)
     svg = file.getvalue()

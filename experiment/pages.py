@@ -15,7 +15,7 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 64rem; margin: auto;
 table { border-collapse: collapse; display: block; overflow-x: auto }
 th, td { border: 1px solid #8888; padding: .2rem .5rem; text-align: left }
 figure { margin: 1rem 0 }
-svg { width: 100%; max-width: 40rem; height: auto }
+svg { width: 100%; max-width: 34rem; height: auto }
 img { max-width: 100%; background: #fff }
 code { overflow-wrap: anywhere }
 """
