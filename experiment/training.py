@@ -79,10 +79,7 @@ def run_training(
                 count = min(step + _CHUNK, due, config.steps) - step
                 start = time.perf_counter()
                 game, metrics = advance(game, step, count)
-                values = {
-                    name: np.asarray(value)
-                    for name, value in metrics._asdict().items()
-                }
+                values = twin.fetch(metrics)
                 seconds = time.perf_counter() - start
                 step += count
                 _require_finite(values, step)

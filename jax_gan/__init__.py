@@ -2,7 +2,7 @@
 
 from jax_gan.accelerate import FORMS
 from jax_gan.create import create
-from jax_gan.device import place, select_device
+from jax_gan.device import fetch, place, select_device
 from jax_gan.sample import device_stream, discriminate, sample_images
 from jax_gan.seeds import stack_games, train_seeds
 from jax_gan.train import train, train_step
@@ -13,6 +13,7 @@ __all__ = [
     "create",
     "device_stream",
     "discriminate",
+    "fetch",
     "from_numpy",
     "place",
     "sample_images",

@@ -4,6 +4,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
 
 from experiment.config import Config, InputError
 
@@ -39,3 +41,8 @@ def place(batch: Any, device: jax.Device | None = None) -> Any:
     ``device_put`` alone would share NumPy's memory on a CPU.
     """
     return jax.device_put(jax.tree.map(jnp.array, batch), device)
+
+
+def fetch(metrics: Any) -> dict[str, NDArray]:
+    """Metrics as NumPy arrays, by name; waits until they are computed."""
+    return {k: np.asarray(value) for k, value in metrics._asdict().items()}

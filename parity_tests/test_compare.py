@@ -8,7 +8,7 @@ import jax_gan
 import torch_ref
 from experiment.stream import Stream
 from parity_tests.compare import gap
-from torch_ref.train import generator_step
+from torch_ref.train import Metrics, generator_step
 
 
 def test_finds_the_worst_leaf():
@@ -55,6 +55,24 @@ def test_crossing_copies(twin, tiny):
     before = np.asarray(placed.generator.z).copy()
     batch.generator.z[...] = 7
     np.testing.assert_array_equal(np.asarray(placed.generator.z), before)
+
+
+def test_metrics_of_a_gpu_are_fetched():
+    class OnGPU(torch.Tensor):
+        """NumPy may not read it where it lies."""
+
+        def __array__(self, *_):
+            raise TypeError
+
+        def numpy(self):
+            raise TypeError
+
+        def cpu(self):
+            return self.as_subclass(torch.Tensor)
+
+    value = torch.tensor([1.0, 2.0]).as_subclass(OnGPU)
+    found = torch_ref.fetch(Metrics(value, value, value, value))
+    assert all(array.tolist() == [1.0, 2.0] for array in found.values())
 
 
 def test_torch_changes_in_place_and_jax_does_not(tiny):

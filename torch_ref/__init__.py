@@ -2,7 +2,7 @@
 
 from torch_ref.accelerate import FORMS
 from torch_ref.create import create
-from torch_ref.device import place, select_device
+from torch_ref.device import fetch, place, select_device
 from torch_ref.sample import device_stream, discriminate, sample_images
 from torch_ref.seeds import stack_games, train_seeds
 from torch_ref.train import train, train_step
@@ -13,6 +13,7 @@ __all__ = [
     "create",
     "device_stream",
     "discriminate",
+    "fetch",
     "from_numpy",
     "place",
     "sample_images",

@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 
 from experiment.config import Config, InputError
 from experiment.stream import map_arrays
@@ -37,3 +38,8 @@ def select_device(name: str, config: Config) -> torch.device:
 def place(batch: Any, device: torch.device | None = None) -> Any:
     """A batch of NumPy arrays, as tensors on the device; copies."""
     return map_arrays(lambda array: torch.tensor(array, device=device), batch)
+
+
+def fetch(metrics: Any) -> dict[str, NDArray]:
+    """Metrics as NumPy arrays, by name; waits until they are computed."""
+    return {k: value.cpu().numpy() for k, value in metrics._asdict().items()}

@@ -79,7 +79,7 @@ class ClassicalMomentum(Optimizer):
         for group in self.param_groups:
             for p in group["params"]:
                 v = self.state[p]["velocity"]
-                v.mul_(group["mu"]).sub_(group["lr"] * p.grad)
+                v.mul_(group["mu"]).add_(p.grad, alpha=-group["lr"])
                 p.add_(v)
 
 
