@@ -36,7 +36,9 @@ test-rest: .venv/installed
 parity: .venv/installed
 	$(BIN)/python -m parity_tests report
 
-# A quarter of an hour on two cores; bench-full takes hours.
+# Ten minutes on two cores; bench-full takes hours.
+BATCHES := lecture lecture:128 lecture:512 lecture:2048 \
+  mlp mlp:512 mlp:2048
 bench: .venv/installed
 	mkdir -p runs
 	$(BIN)/python -m benchmarks ladder --rounds 8 --sets 1 --budget 13 \
@@ -47,12 +49,16 @@ bench: .venv/installed
 bench-full: .venv/installed
 	mkdir -p runs
 	$(BIN)/python -m benchmarks ladder --out runs/bench-full.json
-	$(BIN)/python -m benchmarks report runs/bench-full.json \
-	  --out runs/bench-full
+	$(BIN)/python -m benchmarks ladder --variants headline \
+	  --workloads $(BATCHES) --out runs/bench-batches.json
+	$(BIN)/python -m benchmarks ladder --matmul bfloat16 \
+	  --variants headline "torch compile" --out runs/bench-bfloat16.json
 	$(BIN)/python -m benchmarks ladder --workloads lecture \
 	  --variants headline sweep --out runs/bench-seeds.json
-	$(BIN)/python -m benchmarks report runs/bench-seeds.json \
-	  --out runs/bench-seeds
+	for part in full batches bfloat16 seeds; do \
+	  $(BIN)/python -m benchmarks report runs/bench-$$part.json \
+	    --out runs/bench-$$part || exit 1; \
+	done
 
 clean:
 	rm -rf .venv

@@ -95,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=inf,
         metavar="MINUTES",
-        help="start no set that would end later",
+        help="start no set that would end later, by the longest set yet",
     )
     ladder.add_argument(
         "--block",

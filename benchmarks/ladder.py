@@ -41,6 +41,8 @@ OTHERS = {
 }
 SWEEP = (1, 4, 16, 64, 256)  # seeds at once
 GEMM = {"cpu": 1536, "gpu": 8192}
+# They would bind PyTorch and not XLA: each takes the threads of its default.
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class WorkerError(Exception):
@@ -57,7 +59,8 @@ class Worker:
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=os.environ | environment,
+            env={k: v for k, v in os.environ.items() if k not in _THREADS}
+            | environment,
         )
 
     def ask(self) -> None:
@@ -181,7 +184,7 @@ def measure(
         start: starts the worker of a job; a process if not given.
 
     Raises:
-        InputError: the device is not there.
+        InputError: the device is not there, or every variant is refused.
 
     Returns:
         0, or 1 if a worker ended or hung: the file has all before it.
@@ -218,6 +221,10 @@ def measure(
                     _measure_set(plan, results, name, number, out, say, start)
                     lasted = time.monotonic() - begun - spent
                     longest = max(longest, lasted)
+            if not _has_blocks(results):
+                raise InputError(
+                    f"every variant is refused: {out} is not written"
+                )
             results["complete"] = True
         except WorkerError as error:
             results["failed"] = str(error)
@@ -310,6 +317,8 @@ def _measure_set(plan, results, name, number, out, say, start) -> None:
                 continue
             one["variants"][variant] = {**ready, "seconds": [], "joules": []}
             say(f"  {variant} is ready")
+        if not workers:
+            return
         rng = random.Random(number)
         for _ in range(plan.rounds):
             one["busy"].append(_busy())

@@ -43,8 +43,12 @@ def write(folder: Path, results: Mapping[str, Any]) -> None:
     head = [html.escape(line, quote=False) for line in _head(results)]
     text = ["# The ladder", *head]
     page = text.copy()
-    for name, of in tables.items():
-        workload = results["workloads"][name]
+    for name, workload in results["workloads"].items():
+        if name not in tables:
+            text += _refused(name, workload)
+            page += _refused(name, workload)
+            continue
+        of = tables[name]
         header, rows = _HEADER, [_cells(row) for row in of.rows]
         if any(row.joules is not None for row in of.rows):
             header = [*header, _ENERGY]
@@ -66,6 +70,19 @@ def write(folder: Path, results: Mapping[str, Any]) -> None:
     (folder / "REPORT.md").write_text("\n\n".join(text) + "\n")
     shown = html_page("The ladder", "\n\n".join(page), folder)
     (folder / "report.html").write_text(shown)
+
+
+def _refused(name: str, workload: Mapping[str, Any]) -> list[str]:
+    """A workload without a single time, if it was come to."""
+    if not workload["refused"]:
+        return []
+    return [
+        f"## {_title(name, workload)}",
+        html.escape(
+            "\n".join(f"- {line}" for line in _refusals(workload)),
+            quote=False,
+        ),
+    ]
 
 
 def _title(name: str, workload: Mapping[str, Any]) -> str:
@@ -113,11 +130,15 @@ def _cells(row: Row) -> list[str]:
     ]
 
 
-def _notes(workload: Mapping[str, Any], of: Table) -> list[str]:
-    notes = [
+def _refusals(workload: Mapping[str, Any]) -> list[str]:
+    return [
         f"{name} has no number: {reason}."
         for name, reason in workload["refused"].items()
     ]
+
+
+def _notes(workload: Mapping[str, Any], of: Table) -> list[str]:
+    notes = _refusals(workload)
     if of.floor is None:
         notes.append("No variant was entered twice: there is no verdict.")
     else:
@@ -132,6 +153,9 @@ def _notes(workload: Mapping[str, Any], of: Table) -> list[str]:
             f"optimizers' memory at {roof.bandwidth / 1e9:,.0f} GB/s make "
             f"{1000 * roof.seconds:.3g} ms."
         )
+        settings = whole_sets(workload)[0]["variants"][row.variant]["settings"]
+        shown = ", ".join(f"{name} {value}" for name, value in settings.items())
+        notes.append(f"Settings of {twin}: {shown or 'none'}.")
     if of.busy > BUSY:
         notes.append(f"The machine was busy: others had {of.busy:.0%} of it.")
     forms = {row.variant.split(" ")[1] for row in of.rows}

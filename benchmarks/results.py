@@ -16,7 +16,7 @@ from benchmarks.statistics import (
     judge,
     noise_floor,
 )
-from benchmarks.variants import games
+from benchmarks.variants import games, parse
 from experiment.config import InputError
 
 SCHEMA, VERSION = "gan-ladder", 2
@@ -49,6 +49,7 @@ _VARIANT = {
     "peak_bytes": int,
     "settled": bool,
     "graph_breaks": int,
+    "settings": dict,
 }
 
 _POSITIVE = (
@@ -115,6 +116,7 @@ def _verify_set(name: str, one: Mapping[str, Any]) -> None:
         raise ValueError(f"busy of {name}")
     for variant, values in one["variants"].items():
         where = f"{name}, {variant}"
+        parse(variant)
         _fields(where, values, _VARIANT)
         if not values["warmup_seconds"]:
             raise ValueError(f"warmup_seconds of {where}")
@@ -198,7 +200,10 @@ class Row(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A workload: its rows by speed, who is best, the A/A floor's ratio."""
+    """A workload: its rows by speed, who is best, the A/A floor's ratio.
+
+    ``busy`` is the share of the machine that others had, in the worst set.
+    """
 
     rows: list[Row]
     best: dict[str, str]
@@ -288,12 +293,16 @@ def tabulate(workload: Mapping[str, Any]) -> Table:
         _row(workload, name, of[name], first, medians, quickest, claims)
         for name in sorted(of, key=medians.__getitem__)
     ]
-    busy = [b for one in sets for b in one["busy"] if b is not None]
+    busy = [
+        float(np.median(shares))
+        for one in sets
+        if (shares := [b for b in one["busy"] if b is not None])
+    ]
     return Table(
         rows,
         best,
         None if floor is None else float(np.exp(floor)),
-        float(np.median(busy)) if busy else 0.0,
+        max(busy, default=0.0),
     )
 
 
@@ -319,7 +328,7 @@ def _row(workload, name, sets, first, medians, quickest, claims) -> Row:
         first[name],
         _first_seconds(of[1]) if len(of) > 1 else None,
         break_even,
-        values["settled"],
+        all(values["settled"] for values in of),
         values["graph_breaks"],
         claims.get(name),
     )

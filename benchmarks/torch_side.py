@@ -78,7 +78,11 @@ class _Reads(TorchDispatchMode):
 
 
 def reads_host(call: Callable[[Any], Any], game: Any) -> str | None:
-    """Where a run waits for a number, or None."""
+    """Where a run waits for a number, or None.
+
+    Under such a watch ``torch.compile`` stands aside: of a compiled step it
+    sees the plain one.
+    """
     with _Reads() as reads:
         call(game)
     return reads.found
@@ -111,7 +115,7 @@ class _Products(TorchDispatchMode):
 def types_of_products(call: Callable[[Any], Any], game: Any) -> set[str]:
     """What products of matrices and convolutions take in a run.
 
-    Those of a compiled step are not seen.
+    Of a compiled step, as in ``reads_host``, those of the plain one.
     """
     with _Products() as products:
         call(game)

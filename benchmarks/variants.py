@@ -9,6 +9,7 @@ name that ends in ``again`` is the same entered twice, for the noise floor.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -54,15 +55,18 @@ class Variant:
     Attributes:
         create: the game before its first step; ``run`` is for the last one.
         run: (game, count) to (game, metrics): the first ``count`` iterations.
+        losses: those of both players in a run's metrics, (n, 2).
         plain: (ulp_seed) to the state after one iteration by the plain step,
-            and the losses of STEPS. Unless ``ulp_seed`` is None it says which
-            way each first weight is moved, by one ulp.
+            and the losses of two runs of STEPS, one after the other, on the
+            same batches. Unless ``ulp_seed`` is None it says which way each
+            first weight is moved, by one ulp.
         state: the arrays of a game, for comparison.
         games: how many are trained at once.
     """
 
     create: Callable[[], Any]
     run: Callable[[Any, int], tuple[Any, Any]]
+    losses: Callable[[Any], NDArray]
     plain: Callable[[int | None], tuple[Arrays, NDArray]]
     state: Callable[[Any], Arrays]
     games: int = 1
@@ -114,6 +118,7 @@ def build(
         return Variant(
             create,
             lambda game, count: train(game, 0, count),
+            partial(losses, twin),
             lambda ulp_seed: _plain(
                 twin, create(), side.drawn(config, data, device), ulp_seed
             ),
@@ -133,7 +138,13 @@ class _Shared:
         self._batches = twin.place(stream.batches(0, count), device)
 
     def variant(self) -> Variant:
-        return Variant(self.create, self.run, self.plain, self._twin.to_numpy)
+        return Variant(
+            self.create,
+            self.run,
+            partial(losses, self._twin),
+            self.plain,
+            self._twin.to_numpy,
+        )
 
     def create(self) -> Any:
         game = self._create()
@@ -159,22 +170,23 @@ def _plain(
     batch: Callable[[int], Any],
     ulp_seed: int | None,
 ) -> tuple[Arrays, NDArray]:
-    """State after one plain step; both players' losses, (STEPS, 2)."""
+    """State after one plain step; both players' losses, (2 STEPS, 2)."""
     if ulp_seed is not None:
         state = moved_by_one_ulp(twin.to_numpy(game), ulp_seed)
         game = twin.from_numpy(game, state)
     game, metrics = game.step(batch(0))
-    state, rows = twin.to_numpy(game), [losses(metrics)]
-    for step in range(1, STEPS):
-        game, metrics = game.step(batch(step))
-        rows.append(losses(metrics))
+    state, rows = twin.to_numpy(game), [losses(twin, metrics)]
+    for step in range(1, 2 * STEPS):
+        game, metrics = game.step(batch(step % STEPS))
+        rows.append(losses(twin, metrics))
     return state, np.array(rows)
 
 
-def losses(metrics: Any) -> NDArray:
+def losses(twin: Any, metrics: Any) -> NDArray:
     """Losses of D and G on the last axis, in NumPy."""
-    both = metrics.discriminator_loss, metrics.generator_loss
-    return np.stack([np.asarray(loss) for loss in both], axis=-1)
+    values = twin.fetch(metrics)
+    both = values["discriminator_loss"], values["generator_loss"]
+    return np.stack(both, axis=-1)
 
 
 def _seeds(
@@ -225,4 +237,4 @@ def _seeds(
             rows.append(history)
         return arrays, np.mean(rows, axis=0)
 
-    return Variant(create, run, plain, state, n)
+    return Variant(create, run, partial(losses, twin), plain, state, n)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import counters, gates
-from benchmarks.variants import Variant, build, losses, parse, side_of
+from benchmarks.variants import Variant, build, parse, side_of
 from benchmarks.work import flops, optimizer_bytes
 from experiment.config import Config, InputError
 from experiment.data import load_at_hand
@@ -84,6 +84,37 @@ def main(job: Job) -> None:
         typed = data.astype(config.dtype, copy=False)
         return build(job.variant, config, typed, device, job.iterations)
 
+    try:
+        found, block = _get_ready(job, config, data, side, built)
+    except InputError as error:  # a form that this device does not have
+        answer(refused=str(error))
+        return
+    except (RuntimeError, MemoryError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        answer(refused="it and its gates do not fit the memory")
+        return
+    answer(**found)
+    # NVML knows nothing of the device asked for.
+    joules = counters.joules if job.device == "gpu" else lambda: None
+    for _ in sys.stdin:
+        compiled, start = side.compilations(), joules()
+        seconds, end = block(), joules()
+        answer(
+            seconds=seconds,
+            joules=None if start is None or end is None else end - start,
+            compiled=side.compilations() - compiled,
+        )
+
+
+def _get_ready(
+    job: Job,
+    config: Config,
+    data: NDArray[np.floating],
+    side: Any,
+    built: Callable[[Config], Variant],
+) -> tuple[dict[str, Any], Callable[[], float]]:
+    """What the ladder is told of a variant, and the function of a block."""
     game, repeats = None, 1
 
     def block() -> float:
@@ -93,22 +124,14 @@ def main(job: Job) -> None:
             game, metrics = variant.run(game, job.iterations)
         side.synchronise((game, metrics))
         seconds = time.perf_counter() - start
-        assert np.isfinite(losses(metrics)).all(), "a loss is not finite"
+        finite = np.isfinite(variant.losses(metrics)).all()
+        assert finite, "a loss is not finite"
         return seconds
 
     counters.forget_peak()  # the data set took more to load than it takes
-    try:
-        variant = built(config)
-        game = variant.create()
-        first = block()
-    except InputError as error:  # a form that this device does not have
-        answer(refused=str(error))
-        return
-    except RuntimeError as error:
-        if not _is_out_of_memory(error):
-            raise
-        answer(refused="it does not fit the memory")
-        return
+    variant = built(config)
+    game = variant.create()
+    first = block()
     repeats = max(1, int(np.ceil(job.block_seconds / block())))
     medians: list[float] = []
     settled = False
@@ -139,20 +162,16 @@ def main(job: Job) -> None:
         job.gemm, config.compute_dtype, job.block_seconds
     )
     found["bandwidth"] = side.bandwidth(STREAMED, job.block_seconds)
-    answer(**found)
-    for _ in sys.stdin:
-        compiled, start = side.compilations(), counters.joules()
-        seconds, end = block(), counters.joules()
-        answer(
-            seconds=seconds,
-            joules=None if start is None or end is None else end - start,
-            compiled=side.compilations() - compiled,
-        )
+    return found, block
 
 
-def _is_out_of_memory(error: RuntimeError) -> bool:
+def _is_out_of_memory(error: Exception) -> bool:
     words = str(error).lower()
-    return "out of memory" in words or "allocate memory" in words
+    return (
+        isinstance(error, MemoryError)
+        or "out of memory" in words
+        or "allocate memory" in words
+    )
 
 
 def refusal(
@@ -187,12 +206,7 @@ def _exact_parity(
 ) -> str | None:
     exact = replace(config, compute="full", precision="float64")
     side.twin.select_device(job.device, exact)
-    try:
-        reason = gates.parity(built(exact), EXACT)
-    except RuntimeError as error:
-        if not _is_out_of_memory(error):
-            raise
-        reason = "it does not fit the memory"
+    reason = gates.parity(built(exact), EXACT)
     # Precision is set for the whole process.
     side.twin.select_device(job.device, config)
     side.set_matmul(job.matmul)

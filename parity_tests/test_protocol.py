@@ -1,6 +1,7 @@
 """The protocol of the benchmark: what it finds, and what it refuses."""
 
 import json
+import os
 import re
 import shutil
 import sys
@@ -243,6 +244,16 @@ def test_a_recompilation_is_refused():
     assert "programs in a warm block" in gates.compiles_once(side, block)
 
 
+def test_a_replay_that_starts_anew_is_refused():
+    _, variant = _built("torch eager")
+
+    def forgetful(game, count):
+        return variant.run(variant.create(), count)
+
+    found = gates.parity(replace(variant, run=forgetful), 1e-3)
+    assert "two iterations have the same losses" in found
+
+
 def test_same_noise_and_no_change_are_refused():
     _, variant = _built("torch eager")
 
@@ -311,6 +322,8 @@ def test_forms_of_jax_lower_for_cuda(name, digits):
         (game.updates, game, jax.tree.map(lambda a: a[0], batches)),
         (jax_gan.train_seeds, jax_gan.stack_games([game] * 2), stack_of_both),
     )
+    on_device = jax_gan.device_stream(config, data)
+    calls += ((jax.jit(lambda game: on_device(game, 0, 2)), game),)
     for function, *arguments in calls:
         lowered = function.trace(*arguments).lower(lowering_platforms=("cuda",))
         assert "stablehlo" in lowered.as_text()
@@ -390,6 +403,56 @@ def test_an_earlier_file_is_not_lost(tmp_path):
     assert out.read_text() == "measured with care"
 
 
+def test_all_refused_keeps_an_earlier_file(tmp_path):
+    out = tmp_path / "ladder.json"
+    out.write_text("measured with care")
+    with pytest.raises(InputError, match="every variant is refused"):
+        _ladder(out, names=("torch eager",), refused="it is wrong")
+    assert out.read_text() == "measured with care"
+
+
+def test_report_says_why_a_workload_has_no_table(tmp_path):
+    out = tmp_path / "ladder.json"
+    _ladder(out)
+    results = load(out)
+    results["workloads"]["paper"] = {
+        "recipe": "paper",
+        "batch_size": 100,
+        "refused": {"torch graph": "--accelerate graph is for GPUs"},
+        "sets": [],
+    }
+    report.write(tmp_path, results)
+    for page in ("REPORT.md", "report.html"):
+        assert "torch graph has no number" in (tmp_path / page).read_text()
+
+
+def test_the_worst_set_speaks(tmp_path):
+    out = tmp_path / "ladder.json"
+    _ladder(out)
+    workload = load(out)["workloads"]["mlp"]
+    later = workload["sets"][1]
+    later["variants"]["jax scan"]["settled"] = False
+    later["busy"] = [0.5] * len(later["busy"])
+    workload["sets"][0]["busy"] = [0.0] * len(later["busy"])
+    table = tabulate(workload)
+    settled = {row.variant: row.settled for row in table.rows}
+    assert [name for name, is_so in settled.items() if not is_so] == [
+        "jax scan"
+    ]
+    assert table.busy == 0.5
+
+
+def test_a_worker_takes_the_threads_of_its_framework(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    script = (
+        "import json, os; "
+        "print(json.dumps({'bound': 'OMP_NUM_THREADS' in os.environ}))"
+    )
+    found = Worker("it", [sys.executable, "-c", script]).answer(60)
+    assert os.environ["OMP_NUM_THREADS"] == "1"
+    assert found == {"bound": False}
+
+
 def test_report_of_seeds_and_of_energy(tmp_path):
     out = tmp_path / "ladder.json"
     names = ("jax scan", "torch eager", "jax seeds-2", "jax seeds-8")
@@ -401,11 +464,20 @@ def test_report_of_seeds_and_of_energy(tmp_path):
     assert "<td>30.00</td>" in page
 
 
-def test_memory_does_not_fit(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("CUDA out of memory. Tried to allocate 2 GiB."),
+        MemoryError("Unable to allocate 2 GiB"),
+    ],
+)
+@pytest.mark.parametrize("part", ["build", "refusal"])
+def test_memory_does_not_fit(part, error, monkeypatch, capsys):
     def create(*_):
-        raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB.")
+        raise error
 
-    monkeypatch.setattr(worker, "build", create)
+    monkeypatch.setattr(worker, part, create)
+    monkeypatch.setattr(worker, "STREAMED", 8)
     monkeypatch.setattr(sys, "stdin", StringIO())
     job = worker.Job(
         "jax scan", "lecture", 64, STEPS, "cpu", "strict", 0.01, 8, True
@@ -413,7 +485,7 @@ def test_memory_does_not_fit(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdout", sys.stdout)  # given back afterwards
     worker.main(job)
     assert json.loads(capsys.readouterr().out) == {
-        "refused": "it does not fit the memory"
+        "refused": "it and its gates do not fit the memory"
     }
 
 
@@ -502,8 +574,12 @@ DAMAGE = {
         lambda text: re.sub(r'("warmup_seconds": )\[[^]]*', r"\1[", text),
         "warmup_seconds of",
     ),
+    "unknown variant": (
+        lambda text: text.replace('"jax scan": {', '"x": {'),
+        "variant 'x' is unknown",
+    ),
     "lacks a variant": (
-        lambda text: text.replace('"jax scan": {', '"x": {', 1),
+        lambda text: text.replace('"jax scan": {', '"jax step": {', 1),
         "a variant in a set",
     ),
 }
