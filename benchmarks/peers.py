@@ -68,7 +68,7 @@ def torch_tutorial(game: Any):
             real, fake = torch.sigmoid(real), torch.sigmoid(fake)
             row = loss_d, real.mean(), fake.mean(), loss_g
             rows.append([value.item() for value in row])
-        return game, Metrics(*np.array(rows).T)
+        return game, Metrics(*torch.tensor(rows, dtype=torch.float64).T)
 
     return run
 
