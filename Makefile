@@ -37,8 +37,6 @@ parity: .venv/installed
 	$(BIN)/python -m parity_tests report
 
 # Ten minutes on two cores; bench-full takes hours.
-BATCHES := lecture lecture:128 lecture:512 lecture:2048 \
-  mlp mlp:512 mlp:2048
 bench: .venv/installed
 	mkdir -p runs
 	$(BIN)/python -m benchmarks ladder --rounds 8 --sets 1 --budget 13 \
@@ -46,6 +44,8 @@ bench: .venv/installed
 	  --variants headline "torch compile" --out runs/bench.json
 	$(BIN)/python -m benchmarks report runs/bench.json --out runs/bench
 
+BATCHES := lecture lecture:128 lecture:512 lecture:2048 \
+  mlp mlp:512 mlp:2048
 bench-full: .venv/installed
 	mkdir -p runs
 	$(BIN)/python -m benchmarks ladder --out runs/bench-full.json

@@ -1,7 +1,7 @@
 """The report of a ladder: Markdown, and one page that needs no network."""
 
 import html
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from io import StringIO
 from math import inf
 from pathlib import Path
@@ -45,8 +45,13 @@ def write(folder: Path, results: Mapping[str, Any]) -> None:
     page = text.copy()
     for name, workload in results["workloads"].items():
         if name not in tables:
-            text += _refused(name, workload)
-            page += _refused(name, workload)
+            if workload["refused"]:
+                section = [
+                    f"## {_title(name, workload)}",
+                    _bullets(_refusals(workload)),
+                ]
+                text += section
+                page += section
             continue
         of = tables[name]
         header, rows = _HEADER, [_cells(row) for row in of.rows]
@@ -54,11 +59,10 @@ def write(folder: Path, results: Mapping[str, Any]) -> None:
             header = [*header, _ENERGY]
             for cells, row in zip(rows, of.rows, strict=True):
                 cells.append("" if row.joules is None else f"{row.joules:.2f}")
-        notes = "\n".join(f"- {note}" for note in _notes(workload, of))
         section = [
             f"## {_title(name, workload)}",
             markdown_table(header, rows),
-            html.escape(notes, quote=False),
+            _bullets(_notes(workload, of)),
         ]
         text += section
         page += [*section, _ladder(of), _blocks(workload), _break_even(of)]
@@ -72,17 +76,8 @@ def write(folder: Path, results: Mapping[str, Any]) -> None:
     (folder / "report.html").write_text(shown)
 
 
-def _refused(name: str, workload: Mapping[str, Any]) -> list[str]:
-    """A workload without a single time, if it was come to."""
-    if not workload["refused"]:
-        return []
-    return [
-        f"## {_title(name, workload)}",
-        html.escape(
-            "\n".join(f"- {line}" for line in _refusals(workload)),
-            quote=False,
-        ),
-    ]
+def _bullets(notes: Sequence[str]) -> str:
+    return "\n".join(f"- {html.escape(note, quote=False)}" for note in notes)
 
 
 def _title(name: str, workload: Mapping[str, Any]) -> str:

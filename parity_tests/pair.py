@@ -87,8 +87,8 @@ class Pair:
             jax_gan.place(batch, self._device)
         )
         self.theirs, their_metrics = self.theirs.step(torch_ref.place(batch))
-        ours = {k: np.array(v) for k, v in our_metrics._asdict().items()}
-        theirs = {k: v.numpy() for k, v in their_metrics._asdict().items()}
+        ours = jax_gan.fetch(our_metrics)
+        theirs = torch_ref.fetch(their_metrics)
         self._metrics = ours, theirs
         return gap(ours, theirs)
 

@@ -121,8 +121,7 @@ def _write(
         batch = stream.batch(step - 1)
         game, metrics = game.step(torch_ref.place(batch, device))
         tensors = flat_batch(batch)
-        for name, value in metrics._asdict().items():
-            tensors[f"metrics/{name}"] = value.numpy()
+        tensors |= prefixed("metrics/", torch_ref.fetch(metrics))
         if step in states:
             tensors |= prefixed("state/", torch_ref.to_numpy(game))
             tensors |= prefixed("gradients/", _gradients(game))
