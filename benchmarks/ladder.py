@@ -1,8 +1,9 @@
 """The ladder: every variant of both twins timed in turns, and kept as JSON.
 
-A set starts a fresh process for each variant of a workload. The processes
-stay alive and are asked for a block each, in a new random order every round,
-so that whatever else the machine does falls on all. Every block is kept.
+First every variant passes its gates, in a process of its own. Then a set
+starts a fresh process for each variant of a workload. They get ready one by
+one, stay alive and are asked for a block each, in a new random order every
+round, so that whatever else the machine does falls on all. Every block is kept.
 """
 
 import json
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.results import SCHEMA, VERSION
-from benchmarks.variants import iterations, parse
+from benchmarks.variants import STEPS, iterations, parse
 from benchmarks.worker import Job
 from experiment.config import InputError
 from experiment.machine import describe_machine
@@ -27,6 +28,7 @@ from experiment.recipes import recipe
 
 # Iterations in one call of a variant, by recipe; several calls make a block.
 CALLS = {"lecture": 100, "mlp": 20, "paper": 20, "dcgan": 10, "dcgan64": 10}
+FASTER = {"cpu": 1, "gpu": 10}  # and as many times the iterations in a call
 LARGEST_BATCH = 5000  # mnist5k has no more
 HEADLINE = {
     "cpu": ("jax scan", "torch eager"),
@@ -41,6 +43,8 @@ OTHERS = {
 }
 SWEEP = (1, 4, 16, 64, 256)  # seeds at once
 GEMM = {"cpu": 1536, "gpu": 8192}
+STREAMED = {"cpu": 2**26, "gpu": 2**28}  # numbers, that no cache holds
+MOST_GATES = 8  # at once: they share the memory
 # They would bind PyTorch and not XLA: each takes the threads of its default.
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -63,11 +67,16 @@ class Worker:
             | environment,
         )
 
+    def fileno(self) -> int:
+        """Of its answers, so that ``select`` can wait for several workers."""
+        assert self._process.stdout is not None
+        return self._process.stdout.fileno()
+
     def ask(self) -> None:
-        """Asks for a block."""
+        """Asks for the next thing: to get ready, and then for a block each."""
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(b"block\n")
+            self._process.stdin.write(b"\n")
             self._process.stdin.flush()
         except OSError as error:
             raise WorkerError(f"{self.name} ended") from error
@@ -78,13 +87,12 @@ class Worker:
         Raises:
             WorkerError: there is none.
         """
-        assert self._process.stdout is not None
         end = time.monotonic() + seconds
         while b"\n" not in self._unread:
             left = max(0.0, end - time.monotonic())
-            if not select.select([self._process.stdout], [], [], left)[0]:
+            if not select.select([self], [], [], left)[0]:
                 raise WorkerError(f"{self.name} hung for {seconds:.0f} s")
-            part = os.read(self._process.stdout.fileno(), 1 << 16)
+            part = os.read(self.fileno(), 1 << 16)
             if not part:
                 raise WorkerError(f"{self.name} ended; its message is above")
             self._unread += part
@@ -109,7 +117,7 @@ class Plan:
         variants: names, the most telling first.
         minutes: no set starts that would end after them, by the longest yet;
             None for as long as it takes.
-        patience: seconds for a worker to get ready.
+        patience: seconds for a worker to pass its gates, or to get ready.
     """
 
     device: str
@@ -210,6 +218,7 @@ def measure(
     with tempfile.TemporaryDirectory() as cache:
         start = start or _starter(plan.device, Path(cache))
         try:
+            _pass_gates(plan, results, say, start)
             for number in range(plan.sets):
                 for name in plan.workloads:
                     spent = time.monotonic() - begun
@@ -266,7 +275,7 @@ def _starter(device: str, cache: Path) -> Callable[[Job], Worker]:
     def start(job: Job) -> Worker:
         # Cold in the first set, warm in the others; none finds another's.
         # No blank: g++ would take it for the end of a name.
-        name = f"{job.recipe}-{job.batch_size}-{job.variant}"
+        name = f"{job.recipe}-{job.batch_size}-{job.variant}-{job.check}"
         programs = cache / name.replace(" ", "-")
         own = {
             "JAX_COMPILATION_CACHE_DIR": str(programs / "jax"),
@@ -278,11 +287,64 @@ def _starter(device: str, cache: Path) -> Callable[[Job], Worker]:
     return start
 
 
-def _measure_set(plan, results, name, number, out, say, start) -> None:
+def _job(plan: Plan, name: str, variant: str, check: bool) -> Job:
     kind, size = workload(name)
     usual = recipe(kind).batch_size
     # Fewer iterations of a large batch, so that a call takes as long.
-    calls = CALLS[kind] * usual // max(usual, size)
+    calls = FASTER[plan.device] * CALLS[kind] * usual // max(usual, size)
+    return Job(
+        variant,
+        kind,
+        size,
+        STEPS if check else iterations(variant, calls),
+        plan.device,
+        plan.matmul,
+        plan.block_seconds,
+        GEMM[plan.device],
+        STREAMED[plan.device],
+        check,
+    )
+
+
+def _pass_gates(plan, results, say, start) -> None:
+    """Some at once: what they compare does not depend on time."""
+    # What is entered again has passed already.
+    forms = dict.fromkeys(v.removesuffix(" again") for v in plan.variants)
+    jobs = [
+        (name, _job(plan, name, form, check=True))
+        for name in plan.workloads
+        for form in forms
+    ]
+    say(f"gates of {len(jobs)} variants")
+    at_once = min(max(1, (os.cpu_count() or 1) // 2), MOST_GATES)
+    running: dict[Worker, str] = {}
+    try:
+        while jobs or running:
+            while jobs and len(running) < at_once:
+                name, job = jobs.pop(0)
+                running[start(job)] = name
+            answered = select.select(running, [], [], plan.patience)[0]
+            for worker in answered or list(running)[:1]:
+                answer = worker.answer(plan.patience)
+                if reason := answer.get("unusable"):
+                    raise InputError(reason)
+                name = running.pop(worker)
+                worker.stop()
+                if reason := answer["refused"]:
+                    say(f"  {worker.name} is refused on {name}: {reason}")
+                    results["workloads"][name]["refused"] |= {
+                        variant: reason
+                        for variant in plan.variants
+                        if variant.removesuffix(" again") == worker.name
+                    }
+                else:
+                    say(f"  {worker.name} has passed on {name}")
+    finally:
+        for worker in running:
+            worker.stop()
+
+
+def _measure_set(plan, results, name, number, out, say, start) -> None:
     found = results["workloads"][name]
     one: dict[str, Any] = {"busy": [], "order": [], "variants": {}}
     found["sets"].append(one)
@@ -291,25 +353,13 @@ def _measure_set(plan, results, name, number, out, say, start) -> None:
         for variant in plan.variants:
             if variant in found["refused"]:
                 continue
-            worker = start(
-                Job(
-                    variant,
-                    kind,
-                    size,
-                    iterations(variant, calls),
-                    plan.device,
-                    plan.matmul,
-                    plan.block_seconds,
-                    GEMM[plan.device],
-                    # What is entered again has passed already.
-                    check=number == 0
-                    and parse(variant) not in map(parse, one["variants"]),
-                )
-            )
-            workers[variant] = worker
-            ready = worker.answer(plan.patience)
-            if reason := ready.get("unusable"):
+            workers[variant] = start(_job(plan, name, variant, check=False))
+        for worker in workers.values():  # all have loaded before one compiles
+            if reason := worker.answer(plan.patience).get("unusable"):
                 raise InputError(reason)
+        for variant, worker in list(workers.items()):
+            worker.ask()
+            ready = worker.answer(plan.patience)
             if reason := ready.pop("refused", None):
                 say(f"  {variant} is refused: {reason}")
                 found["refused"][variant] = reason

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import quality
-from benchmarks.results import tabulate, whole_sets
+from benchmarks.results import Row, hardware, tabulate, whole_sets
 from experiment.evaluate import Scores, score_rows
 from experiment.pages import describe, markdown_table
 from experiment.recipes import RECIPES
@@ -190,7 +190,7 @@ def _speed(results: dict[str, Any]) -> str:
         assert ours.claim is not None, f"{name}: no claim on {ours.variant}"
         ratio, verdict = ours.claim.ratio, ours.claim.verdict
         paces = [
-            f"{row.milliseconds.median:.2f} ms ({row.variant.split()[1]})"
+            f"{_milliseconds(row)} ms ({row.variant.split()[1]})"
             for row in (ours, theirs)
         ]
         roofs = f"{ours.roof_share:.0%}, {theirs.roof_share:.0%}"
@@ -212,7 +212,12 @@ def _speed(results: dict[str, Any]) -> str:
     ]
     if refused:
         how += f". Refused: {'; '.join(refused)}"
-    return f"{table}\n\n{describe(results['machine'])}; {how}."
+    return f"{table}\n\n{hardware(results)}; {how}."
+
+
+def _milliseconds(row: Row) -> str:
+    pace = row.milliseconds.median
+    return f"{pace:.2f}" if pace >= 1 else f"{pace:.3f}"
 
 
 _PRODUCTS = {
@@ -239,7 +244,7 @@ def _seeds(results: dict[str, Any]) -> str:
     header = [f"games of {recipe}, batch {batch}", "JAX, images/s in all"]
     table = markdown_table([*header, "PyTorch, images/s in all"], lines)
     how = _PRODUCTS[results["plan"]["matmul"]]
-    return f"{table}\n\n{describe(results['machine'])}; {how}."
+    return f"{table}\n\n{hardware(results)}; {how}."
 
 
 _TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {

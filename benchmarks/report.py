@@ -12,8 +12,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.results import BUSY, Row, Table, paces, tabulate, whole_sets
-from experiment.pages import describe, html_page, markdown_table
+from benchmarks.results import (
+    BUSY,
+    Row,
+    Table,
+    hardware,
+    paces,
+    tabulate,
+    whole_sets,
+)
+from experiment.pages import html_page, markdown_table
 
 _COLORS = {"jax": "#2f8f4e", "torch": "#d97706"}
 _DASHES = ("-", "--", ":", "-.", (0, (8, 2)), (0, (1, 3)), (0, (6, 1, 1, 1)))
@@ -88,7 +96,7 @@ def _title(name: str, workload: Mapping[str, Any]) -> str:
 def _head(results: Mapping[str, Any]) -> list[str]:
     plan = results["plan"]
     lines = [
-        f"{describe(results['machine'])}; float32 weights.",
+        f"{hardware(results)}; float32 weights.",
         f"Device {plan['device']}, products {plan['matmul']}. A fresh process "
         f"for each variant; sets: {plan['sets']}, of {plan['rounds']} rounds; "
         "every round asks all for a block in a new random order.",

@@ -18,6 +18,7 @@ from benchmarks.statistics import (
 )
 from benchmarks.variants import games, parse
 from experiment.config import InputError
+from experiment.pages import describe
 
 SCHEMA, VERSION = "gan-ladder", 2
 BUSY = 0.15  # share of the processors that others may take
@@ -136,6 +137,21 @@ def _fields(where: str, values: Any, types: Mapping[str, type]) -> None:
         value = values.get(key)
         if not isinstance(value, (int, float) if kind is float else kind):
             raise ValueError(f"{key} of {where}")
+
+
+def hardware(results: Mapping[str, Any]) -> str:
+    """The machine in words, and the GPU before it where one was asked for."""
+    machine = describe(results["machine"])
+    if results["plan"]["device"] == "cpu":
+        return machine
+    names = {
+        values["settings"]["device"]
+        for of in results["workloads"].values()
+        for one in of["sets"]
+        for values in one["variants"].values()
+        if "device" in values["settings"]
+    }
+    return "; ".join([*sorted(names), machine])
 
 
 class Roof(NamedTuple):

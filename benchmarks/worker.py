@@ -1,9 +1,10 @@
 """A process that trains one variant, a block at a time, when it is told to.
 
-``python -m benchmarks.worker JSON`` builds the variant, compiles, warms up,
-passes the gates and says what it found in a line of JSON; then it answers
-every line on stdin with the seconds that one block took. Each variant has a
-process for itself, so that no other's threads or memory are in its way.
+``python -m benchmarks.worker JSON`` passes the gates and says so in a line of
+JSON; or it loads the data, and at the first line on stdin builds the variant,
+compiles, warms up and says what it found, and at every other the seconds that
+one block took. Each variant has a process for itself, so that no other's
+threads or memory are in its way, nor its own gates.
 """
 
 import json
@@ -11,6 +12,7 @@ import signal
 import statistics
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -32,7 +34,6 @@ MOST_MEDIANS = 6  # of warm-up; a noisy machine never settles
 # the form must keep EXACT too.
 TOLERANCES = {"strict": 1e-3, "tf32": 1e-2, "bfloat16": 0.25}
 EXACT = 1e-9
-STREAMED = 2**26  # numbers of an array that no cache holds
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ class Job:
         matmul: ``strict``, ``tf32`` or ``bfloat16``.
         block_seconds: the least that a block takes.
         gemm: side of the matrices of the measured peak.
-        check: whether to pass the gates.
+        streamed: numbers in the arrays of the measured bandwidth.
+        check: whether to pass the gates, and end.
     """
 
     variant: str
@@ -59,6 +61,7 @@ class Job:
     matmul: str
     block_seconds: float
     gemm: int
+    streamed: int
     check: bool
 
 
@@ -85,14 +88,17 @@ def main(job: Job) -> None:
         return build(job.variant, config, typed, device, job.iterations)
 
     try:
+        if job.check:
+            answer(refused=refusal(job, config, data, side, built))
+            return
+        answer()
+        if not sys.stdin.readline():
+            return
         found, block = _get_ready(job, config, data, side, built)
-    except InputError as error:  # a form that this device does not have
-        answer(refused=str(error))
-        return
-    except (RuntimeError, MemoryError) as error:
-        if not _is_out_of_memory(error):
-            raise
-        answer(refused="it and its gates do not fit the memory")
+    except Exception as error:  # the form's own: the others go on
+        if not isinstance(error, InputError):
+            traceback.print_exc()
+        answer(refused=_reason(error))
         return
     answer(**found)
     # NVML knows nothing of the device asked for.
@@ -156,22 +162,23 @@ def _get_ready(
             config, side.twin.to_numpy(side.twin.create(config, data))
         ),
     }
-    if job.check:
-        found["refused"] = refusal(job, config, data, side, built, block)
+    found["refused"] = gates.compiles_once(side, block)
     found["gemm_flops"] = side.gemm(
         job.gemm, config.compute_dtype, job.block_seconds
     )
-    found["bandwidth"] = side.bandwidth(STREAMED, job.block_seconds)
+    found["bandwidth"] = side.bandwidth(job.streamed, job.block_seconds)
     return found, block
 
 
-def _is_out_of_memory(error: Exception) -> bool:
-    words = str(error).lower()
-    return (
-        isinstance(error, MemoryError)
-        or "out of memory" in words
-        or "allocate memory" in words
-    )
+def _reason(error: Exception) -> str:
+    text = str(error)
+    if isinstance(error, InputError):  # a form that this device does not have
+        return text
+    memory = ("out of memory", "allocate memory")
+    if isinstance(error, MemoryError) or any(m in text.lower() for m in memory):
+        return "it does not fit the memory"
+    lines = [type(error).__name__, *text.splitlines()[:1]]
+    return "it ends: " + ": ".join(lines)
 
 
 def refusal(
@@ -180,36 +187,26 @@ def refusal(
     data: NDArray[np.floating],
     side: Any,
     built: Callable[[Config], Variant],
-    block: Callable[[], float],
 ) -> str | None:
     """Why the variant gets no number, or None."""
     game = side.twin.create(config, data)
     batch = side.twin.place(Stream(config, data).batch(0))
     counted = side.count_flops(game, batch)
     variant = built(config)
-    reason = (
-        gates.work(counted, flops(config, data.shape[1:]))
-        or gates.parity(variant, TOLERANCES[job.matmul])
-        or _exact_parity(job, config, side, built)
-    )
+    reason = gates.work(counted, flops(config, data.shape[1:]))
+    reason = reason or gates.parity(variant, TOLERANCES[job.matmul])
     if parse(job.variant)[1] != "tutorial":  # which reads every loss
         reason = (
             reason
             or gates.no_reads(side, variant)
             or gates.products(side, variant, config.compute_dtype)
         )
-    return reason or gates.compiles_once(side, block)
-
-
-def _exact_parity(
-    job: Job, config: Config, side: Any, built: Callable[[Config], Variant]
-) -> str | None:
+    if reason:
+        return reason
+    # Last, for it sets the precision of the whole process.
     exact = replace(config, compute="full", precision="float64")
     side.twin.select_device(job.device, exact)
     reason = gates.parity(built(exact), EXACT)
-    # Precision is set for the whole process.
-    side.twin.select_device(job.device, config)
-    side.set_matmul(job.matmul)
     return f"in float64, {reason}" if reason else None
 
 

@@ -30,6 +30,9 @@ from parity_tests.faults.paper import PAPER
 from parity_tests.small import small_config, small_data
 
 SETS, ROUNDS = 3, 30
+JOB = worker.Job(
+    "jax scan", "lecture", 64, STEPS, "cpu", "strict", 0.01, 8, 8, True
+)
 SLOW = pytest.mark.slow
 
 
@@ -202,10 +205,9 @@ def test_float64_shows_what_float32_hides(name):
         return _moments_off(variant, 1e-6)
 
     assert gates.parity(built(config), 1e-3) is None
-    job = worker.Job(name, "lecture", 4, STEPS, "cpu", "strict", 0.1, 8, True)
-    found = worker.refusal(job, config, data, side, built, lambda: None)
+    job = replace(JOB, variant=name, batch_size=4)
+    found = worker.refusal(job, config, data, side, built)
     assert found.startswith("in float64, ")
-    assert not jax.config.jax_enable_x64
 
 
 @pytest.mark.parametrize("name", ["jax tutorial", "torch tutorial"])
@@ -337,6 +339,8 @@ ANSWER = {
 }  # fmt: skip
 SERVE = """
 import json, sys
+print(json.dumps({loaded}), flush=True)
+next(sys.stdin)
 print(json.dumps({answer}), flush=True)
 for i, _ in enumerate(sys.stdin):
     if i == {last}:
@@ -349,7 +353,7 @@ NAMES = ("jax scan", "torch eager", "jax scan again", "torch eager again")
 
 def _ladder(
     out, last=99, end="pass", compiled="0", joules=None, names=NAMES,
-    started=None, **answer,
+    started=None, gate=None, **answer,
 ):  # fmt: skip
     """A ladder whose workers are stand-ins; torch eager is the odd one."""
 
@@ -357,7 +361,9 @@ def _ladder(
         if started is not None:
             started.append(job)
         odd = job.variant == "torch eager"
+        passed = (odd and gate) or {"refused": None}
         script = SERVE.format(
+            loaded=passed if job.check else {},
             answer=ANSWER | (answer if odd else {}),
             last=last if odd else 99, end=end,
             compiled=compiled if odd else "0",
@@ -399,7 +405,7 @@ def test_an_earlier_file_is_not_lost(tmp_path):
     out = tmp_path / "ladder.json"
     out.write_text("measured with care")
     with pytest.raises(InputError, match="sees none"):
-        _ladder(out, unusable="PyTorch sees none")
+        _ladder(out, gate={"unusable": "PyTorch sees none"})
     assert out.read_text() == "measured with care"
 
 
@@ -407,7 +413,7 @@ def test_all_refused_keeps_an_earlier_file(tmp_path):
     out = tmp_path / "ladder.json"
     out.write_text("measured with care")
     with pytest.raises(InputError, match="every variant is refused"):
-        _ladder(out, names=("torch eager",), refused="it is wrong")
+        _ladder(out, names=("torch eager",), gate={"refused": "it is wrong"})
     assert out.read_text() == "measured with care"
 
 
@@ -465,28 +471,37 @@ def test_report_of_seeds_and_of_energy(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("error", "reason"),
     [
-        RuntimeError("CUDA out of memory. Tried to allocate 2 GiB."),
-        MemoryError("Unable to allocate 2 GiB"),
+        (
+            RuntimeError("CUDA out of memory. Tried to allocate 2 GiB."),
+            "it does not fit the memory",
+        ),
+        (
+            MemoryError("Unable to allocate 2 GiB"),
+            "it does not fit the memory",
+        ),
+        (
+            RuntimeError("an output was overwritten\nand so on"),
+            "it ends: RuntimeError: an output was overwritten",
+        ),
+        (AssertionError(), "it ends: AssertionError"),
+        (InputError("it is for GPUs"), "it is for GPUs"),
     ],
 )
-@pytest.mark.parametrize("part", ["build", "refusal"])
-def test_memory_does_not_fit(part, error, monkeypatch, capsys):
+@pytest.mark.parametrize("check", [True, False])
+def test_a_form_that_fails_is_refused(
+    check, error, reason, monkeypatch, capsys
+):
     def create(*_):
         raise error
 
-    monkeypatch.setattr(worker, part, create)
-    monkeypatch.setattr(worker, "STREAMED", 8)
-    monkeypatch.setattr(sys, "stdin", StringIO())
-    job = worker.Job(
-        "jax scan", "lecture", 64, STEPS, "cpu", "strict", 0.01, 8, True
-    )
+    monkeypatch.setattr(worker, "build", create)
+    monkeypatch.setattr(sys, "stdin", StringIO("\n"))
     monkeypatch.setattr(sys, "stdout", sys.stdout)  # given back afterwards
-    worker.main(job)
-    assert json.loads(capsys.readouterr().out) == {
-        "refused": "it and its gates do not fit the memory"
-    }
+    worker.main(replace(JOB, check=check))
+    answers = list(map(json.loads, capsys.readouterr().out.splitlines()))
+    assert answers == [*([] if check else [{}]), {"refused": reason}]
 
 
 @pytest.mark.skipif(
@@ -536,13 +551,21 @@ def test_a_worker_that_dies_or_hangs(end, message, tmp_path):
     report.write(tmp_path / "report", results)
 
 
-@pytest.mark.parametrize("odd", [{"compiled": "1"}, {"refused": "it is wrong"}])
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"compiled": "1"},
+        {"refused": "it does not fit"},
+        {"gate": {"refused": "it is wrong"}},
+    ],
+)
 def test_a_refused_variant_gets_no_number(odd, tmp_path):
     out = tmp_path / "ladder.json"
     assert _ladder(out, **odd) == 0
     workload = load(out)["workloads"]["mlp"]
-    rows = tabulate(workload).rows
-    assert "torch eager" not in {row.variant for row in rows}
+    rows = {row.variant for row in tabulate(workload).rows}
+    assert "torch eager" not in rows
+    assert ("torch eager again" in rows) == ("gate" not in odd)
     report.write(tmp_path / "report", load(out))
     text = (tmp_path / "report" / "REPORT.md").read_text()
     reason = workload["refused"]["torch eager"]
@@ -551,9 +574,27 @@ def test_a_refused_variant_gets_no_number(odd, tmp_path):
 
 def test_a_form_entered_again_is_checked_once(tmp_path):
     started = []
-    _ladder(tmp_path / "ladder.json", started=started, refused="it is wrong")
+    _ladder(tmp_path / "ladder.json", started=started)
     checked = [job.variant for job in started if job.check]
-    assert checked == ["jax scan", "torch eager", "torch eager again"]
+    assert checked == ["jax scan", "torch eager"]
+
+
+@pytest.mark.parametrize(
+    ("end", "message"),
+    [("sys.exit(3)", "ended"), ("import time; time.sleep(60)", "hung")],
+)
+def test_gates_that_die_or_hang(end, message, tmp_path, capsys):
+    out = tmp_path / "ladder.json"
+
+    def start(job):
+        return Worker(job.variant, [sys.executable, "-c", f"import sys; {end}"])
+
+    plan = Plan("cpu", "strict", ("mlp",), NAMES, 3, 2, 0.1, None, patience=2)
+    assert measure(plan, out, print, start) == 1
+    said = capsys.readouterr().out
+    assert f"{message}" in said
+    assert "nothing was timed before" in said
+    assert not out.exists()
 
 
 DAMAGE = {
@@ -603,10 +644,9 @@ def test_a_damaged_file(case, measured_ladder, tmp_path, refused):
 def test_no_blank_in_the_name_of_a_cache(tmp_path, monkeypatch):
     """The C++ compiler of torch.compile takes it for the end of a name."""
     monkeypatch.setattr(ladder, "Worker", lambda *_, **environment: environment)
-    job = worker.Job(
-        "torch compile", "lecture", 64, STEPS, "cpu", "strict", 0.01, 8, True
+    environment = ladder._starter("cpu", tmp_path)(
+        replace(JOB, variant="torch compile")
     )
-    environment = ladder._starter("cpu", tmp_path)(job)
     for name in ("JAX_COMPILATION_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR"):
         assert " " not in environment[name].removeprefix(str(tmp_path))
 
