@@ -52,6 +52,8 @@ def settings() -> dict[str, Any]:
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name() if gpu else "cpu",
+        # Programs of reduce-overhead that run without a CUDA graph.
+        "cudagraph_skips": counters["inductor"]["cudagraph_skips"],
     }
 
 
