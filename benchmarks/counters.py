@@ -5,19 +5,28 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pynvml
 
 _PROCESS = Path("/proc/self")
 
 
-def calls_per_second(call: Callable[[], object], seconds: float) -> float:
-    """Of a call that waits for its result, over so many seconds."""
-    call()
-    count, start = 0, time.perf_counter()
+def calls_per_second(
+    call: Callable[[], Any], wait: Callable[[Any], None], seconds: float
+) -> float:
+    """Of a call, over so many seconds and more.
+
+    It waits after ever more calls, for a wait alone can take as long as the
+    work of one on a GPU.
+    """
+    wait(call())
+    count, more, start = 0, 1, time.perf_counter()
     while time.perf_counter() - start < seconds:
-        call()
-        count += 1
+        for _ in range(more):
+            result = call()
+        wait(result)
+        count, more = count + more, 2 * more
     return count / (time.perf_counter() - start)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import Array
 from jax.extend.core import jaxprs_in_params
 from jax.interpreters import partial_eval
 
@@ -98,12 +99,8 @@ def gemm(n: int, dtype: str, seconds: float) -> float:
     """FLOP/s of products of two n x n matrices, for so many seconds."""
     # Random: a product of ones draws less power, and some chips go faster.
     a = jax.random.normal(jax.random.key(0), (n, n), dtype)
-    product = jax.jit(lambda a, b: a @ b)
-
-    def call() -> None:
-        product(a, a).block_until_ready()
-
-    return 2 * n**3 * calls_per_second(call, seconds)
+    product = jax.jit(lambda a: a @ a)
+    return 2 * n**3 * calls_per_second(lambda: product(a), synchronise, seconds)
 
 
 def bandwidth(n: int, seconds: float) -> float:
@@ -111,11 +108,12 @@ def bandwidth(n: int, seconds: float) -> float:
     a, b = jnp.ones(n, jnp.float32), jnp.ones(n, jnp.float32)
     add = jax.jit(lambda a, b: a + b / 2, donate_argnums=0)
 
-    def call() -> None:
+    def call() -> Array:
         nonlocal a
-        a = add(a, b).block_until_ready()
+        a = add(a, b)
+        return a
 
-    return 3 * b.nbytes * calls_per_second(call, seconds)
+    return 3 * b.nbytes * calls_per_second(call, synchronise, seconds)
 
 
 def peak_bytes() -> int | None:

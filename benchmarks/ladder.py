@@ -28,7 +28,7 @@ from experiment.recipes import recipe
 
 # Iterations in one call of a variant, by recipe; several calls make a block.
 CALLS = {"lecture": 100, "mlp": 20, "paper": 20, "dcgan": 10, "dcgan64": 10}
-FASTER = {"cpu": 1, "gpu": 10}  # and as many times the iterations in a call
+FASTER = {"cpu": 1, "gpu": 3}  # and as many times the iterations in a call
 LARGEST_BATCH = 5000  # mnist5k has no more
 HEADLINE = {
     "cpu": ("jax scan", "torch eager"),

@@ -183,7 +183,8 @@ def _paper() -> str:
 def _speed(results: dict[str, Any]) -> str:
     """The best form of each twin, by workload."""
     lines = []
-    for name, workload in results["workloads"].items():
+    timed = {k: v for k, v in results["workloads"].items() if whole_sets(v)}
+    for name, workload in timed.items():
         of = tabulate(workload)
         best = of.best_rows()
         ours, theirs = best["jax"], best["torch"]
@@ -201,7 +202,7 @@ def _speed(results: dict[str, Any]) -> str:
     header = ["recipe", "JAX's best", "PyTorch's best", "of their rooflines"]
     header += ["PyTorch / JAX (95 %)", "JAX is"]
     table = markdown_table(header, lines)
-    sets = min(len(whole_sets(of)) for of in results["workloads"].values())
+    sets = min(len(whole_sets(of)) for of in timed.values())
     rounds = results["plan"]["rounds"]
     how = _PRODUCTS[results["plan"]["matmul"]]
     how += f"; sets of processes: {sets}, each of {rounds} rounds"
@@ -209,6 +210,7 @@ def _speed(results: dict[str, Any]) -> str:
         f"{variant} on {name} ({reason})"
         for name, workload in results["workloads"].items()
         for variant, reason in workload["refused"].items()
+        if not variant.endswith(" again")
     ]
     if refused:
         how += f". Refused: {'; '.join(refused)}"
@@ -255,4 +257,5 @@ _TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "speed": ("benchmarks/speed.json", _speed),
     "bfloat16": ("benchmarks/bfloat16.json", _speed),
     "seeds": ("benchmarks/seeds.json", _seeds),
+    "gpu": ("benchmarks/gpu/tf32.json", _speed),
 }

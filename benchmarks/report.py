@@ -137,6 +137,7 @@ def _refusals(workload: Mapping[str, Any]) -> list[str]:
     return [
         f"{name} has no number: {reason}."
         for name, reason in workload["refused"].items()
+        if not name.endswith(" again")  # for the same reason
     ]
 
 

@@ -145,22 +145,15 @@ def gemm(n: int, dtype: str, seconds: float) -> float:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     # Random: a product of ones draws less power, and some chips go faster.
     a = torch.randn((n, n), dtype=getattr(torch, dtype), device=device)
-
-    def call() -> None:
-        synchronise(a @ a)
-
-    return 2 * n**3 * calls_per_second(call, seconds)
+    return 2 * n**3 * calls_per_second(lambda: a @ a, synchronise, seconds)
 
 
 def bandwidth(n: int, seconds: float) -> float:
     """Bytes/s of a += b / 2 on n numbers: two are read, one is written."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     a, b = torch.ones(n, device=device), torch.ones(n, device=device)
-
-    def call() -> None:
-        synchronise(a.add_(b, alpha=0.5))
-
-    return 3 * b.nbytes * calls_per_second(call, seconds)
+    calls = calls_per_second(lambda: a.add_(b, alpha=0.5), synchronise, seconds)
+    return 3 * b.nbytes * calls
 
 
 def peak_bytes() -> int | None:

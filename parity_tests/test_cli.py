@@ -167,11 +167,10 @@ def test_bad_option(twin, case, tmp_path, refused):
 def test_accelerate(twin, trained, tmp_path, capsys):
     out, form = tmp_path / "run", list(twin.FORMS)[1]
     options = ["--steps", 12, "--sample-every", 5, "--device", "cpu", *SMALL]
-    if twin is jax_gan:  # the other of PyTorch is compiled for minutes
-        command = ["train", "--out", out, "--accelerate", form, *options]
-        assert _run(twin, *command) == 0
-        plain = trained / twin.__name__ / "metrics.jsonl"
-        assert (out / "metrics.jsonl").read_text() == plain.read_text()
+    command = ["train", "--out", out, "--accelerate", form, *options]
+    assert _run(twin, *command) == 0
+    plain = trained / twin.__name__ / "metrics.jsonl"
+    assert (out / "metrics.jsonl").read_text() == plain.read_text()
     with pytest.raises(SystemExit, match="2"):
         _run(twin, "train", "--accelerate", "warp")
     assert _run(twin, "train", "--accelerate", form, "--stream", "device") == 2

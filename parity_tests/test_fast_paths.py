@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -214,6 +215,19 @@ def test_forms_of_gpus_on_a_cpu(form):
     _, game = _created(torch_ref, "mlp")
     with pytest.raises(InputError, match="for GPUs"):
         torch_ref.FORMS[form](game)
+
+
+@pytest.mark.parametrize("moves", [False, True])
+@pytest.mark.parametrize("on_gpu", [False, True])
+def test_the_fastest_form_where_the_game_is(on_gpu, moves, monkeypatch):
+    config, game = _created(torch_ref, "mlp", decay=0.9 if moves else 1.0)
+    network = SimpleNamespace(
+        parameters=lambda: iter([SimpleNamespace(is_cuda=on_gpu)]),
+        config=config,
+    )
+    placed = replace(game, generator=replace(game.generator, network=network))
+    form = torch_ref.FORMS["auto"](placed)
+    assert (form is torch_ref.train) == (moves or not on_gpu)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from torch._functorch import config as functorch
 from experiment.config import InputError
 from experiment.stream import slices
 from torch_ref.game import Game
-from torch_ref.graphs import Train, graph_train, require_gpu
+from torch_ref.graphs import Train, graph_train, is_steady, require_gpu
 from torch_ref.train import Metrics, train
 
 
@@ -51,7 +51,15 @@ def compile_train(game: Game, mode: str = "default") -> Train:
     return run
 
 
+def _fastest(game: Game) -> Train:
+    on_gpu = next(game.generator.network.parameters()).is_cuda
+    if on_gpu and is_steady(game):
+        return graph_train(game, iterations=10)
+    return train
+
+
 FORMS: dict[str, Callable[[Game], Train]] = {
+    "auto": _fastest,
     "eager": lambda _: train,
     "compile": compile_train,
     "reduce-overhead": partial(compile_train, mode="reduce-overhead"),

@@ -25,6 +25,12 @@ def require_gpu(game: Game, name: str) -> None:
         )
 
 
+def is_steady(game: Game) -> bool:
+    """Whether step size and momentum stay, which a replay cannot move."""
+    config = game.generator.network.config
+    return config.decay == 1 and config.optimizer != "classical-momentum"
+
+
 def capture_cuda(
     function: Callable[[], Metrics],
 ) -> tuple[Callable[[], Any], Metrics]:
@@ -81,13 +87,11 @@ def graph_train(
     The first call records. What the iterations leave over goes eagerly.
 
     Raises:
-        InputError: the game is not on a GPU, or its step size or its
-            momentum moves, which a replay cannot know.
+        InputError: the game is not on a GPU, or is not steady.
     """
     if capture is capture_cuda:
         require_gpu(game, "graph")
-    config = game.generator.network.config
-    if config.decay != 1 or config.optimizer == "classical-momentum":
+    if not is_steady(game):
         raise InputError(
             "--accelerate graph: this recipe's step size or momentum moves, "
             "and a graph would repeat the first; leave --accelerate out"

@@ -79,13 +79,18 @@ def stack_games(games: Sequence[Game]) -> Game:
     The given games share its memory: they are trained with it.
 
     Raises:
-        InputError: a DCGAN is to compute in bfloat16 on a CPU, where vmap
-            takes convolutions out of autocast.
+        InputError: they are DCGANs, and on a GPU, where vmap knows no batch
+            normalisation by cuDNN, or in bfloat16 on a CPU, where it takes
+            convolutions out of autocast.
     """
     weight = next(games[0].generator.network.parameters())
     config = games[0].generator.network.config
-    mixed = config.compute == "bfloat16"
-    if mixed and config.network == "dcgan" and not weight.is_cuda:
+    if config.network == "dcgan" and weight.is_cuda:
+        raise InputError(
+            "many games of network dcgan at once do not train on a GPU: train "
+            "them one by one, or with --device cpu"
+        )
+    if config.network == "dcgan" and config.compute == "bfloat16":
         raise InputError(
             "many games of network dcgan at once do not compute in bfloat16 "
             "on a CPU: train them one by one, or with compute full"
