@@ -49,10 +49,11 @@ def _parser() -> argparse.ArgumentParser:
     ladder = commands.add_parser(
         "ladder",
         help="time the variants in turns",
-        description="Starts a process for each variant, lets it compile, warm "
-        "up and prove that it takes the steps of the plain one, and asks all "
-        "for blocks in random order. The JSON is written as it goes. Getting "
-        "ready takes half a minute a variant, and more where it compiles.",
+        description="Lets every variant prove that it takes the steps of the "
+        "plain one; then starts a process for each, lets it compile and warm "
+        "up, and asks all for blocks in random order. The JSON is written as "
+        "it goes. Gates and getting ready take half a minute a variant, and "
+        "more where it compiles.",
         epilog="Then: python -m benchmarks report FILE.json --out DIR",
     )
     ladder.set_defaults(command=_ladder)

@@ -202,19 +202,24 @@ def _speed(results: dict[str, Any]) -> str:
     header = ["recipe", "JAX's best", "PyTorch's best", "of their rooflines"]
     header += ["PyTorch / JAX (95 %)", "JAX is"]
     table = markdown_table(header, lines)
-    sets = min(len(whole_sets(of)) for of in timed.values())
-    rounds = results["plan"]["rounds"]
-    how = _PRODUCTS[results["plan"]["matmul"]]
-    how += f"; sets of processes: {sets}, each of {rounds} rounds"
     refused = [
         f"{variant} on {name} ({reason})"
         for name, workload in results["workloads"].items()
         for variant, reason in workload["refused"].items()
         if not variant.endswith(" again")
     ]
-    if refused:
-        how += f". Refused: {'; '.join(refused)}"
-    return f"{table}\n\n{hardware(results)}; {how}."
+    last = f" Refused: {'; '.join(refused)}." if refused else ""
+    return f"{table}\n\n{_how(results)}{last}"
+
+
+def _how(results: dict[str, Any]) -> str:
+    plan = results["plan"]
+    sets = [whole_sets(of) for of in results["workloads"].values()]
+    fewest = min(len(of) for of in sets if of)
+    return (
+        f"{hardware(results)}; {_PRODUCTS[plan['matmul']]}; sets of processes: "
+        f"{fewest}, each of {plan['rounds']} rounds."
+    )
 
 
 def _milliseconds(row: Row) -> str:
@@ -245,8 +250,7 @@ def _seeds(results: dict[str, Any]) -> str:
     recipe, batch = workload["recipe"], workload["batch_size"]
     header = [f"games of {recipe}, batch {batch}", "JAX, images/s in all"]
     table = markdown_table([*header, "PyTorch, images/s in all"], lines)
-    how = _PRODUCTS[results["plan"]["matmul"]]
-    return f"{table}\n\n{hardware(results)}; {how}."
+    return f"{table}\n\n{_how(results)}"
 
 
 _TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
