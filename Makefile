@@ -38,7 +38,6 @@ parity: .venv/installed
 
 # Ten minutes on two cores; bench-full takes hours.
 bench: .venv/installed
-	mkdir -p runs
 	$(BIN)/python -m benchmarks ladder --rounds 8 --sets 1 --budget 13 \
 	  --workloads lecture mlp dcgan \
 	  --variants headline "torch compile" --out runs/bench.json
@@ -47,7 +46,6 @@ bench: .venv/installed
 BATCHES := lecture lecture:128 lecture:512 lecture:2048 \
   mlp mlp:512 mlp:2048
 bench-full: .venv/installed
-	mkdir -p runs
 	$(BIN)/python -m benchmarks ladder --out runs/bench-full.json
 	$(BIN)/python -m benchmarks ladder --variants headline \
 	  --workloads $(BATCHES) --out runs/bench-batches.json

@@ -42,8 +42,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks",
         description="Times the faster forms of both twins in turns, and "
         "reports what the times say.",
-        epilog="Start with: python -m benchmarks ladder --rounds 5 --sets 1 "
-        "--out runs/ladder.json",
+        epilog="Start with: python -m benchmarks ladder --workloads lecture "
+        "--variants headline --rounds 5 --sets 1 --out runs/ladder.json",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     ladder = commands.add_parser(
@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         "plain one; then starts a process for each, lets it compile and warm "
         "up, and asks all for blocks in random order. The JSON is written as "
         "it goes. Gates and getting ready take half a minute a variant, and "
-        "more where it compiles.",
+        "more where it compiles: all of it takes hours.",
         epilog="Then: python -m benchmarks report FILE.json --out DIR",
     )
     ladder.set_defaults(command=_ladder)
@@ -149,10 +149,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _require_place(out: Path) -> None:
-    if not out.parent.is_dir():
-        raise InputError(f"{out.parent} is not a folder: make it first")
     if out.is_dir():
         raise InputError(f"--out {out} is a folder: name a file in it")
+    out.parent.mkdir(parents=True, exist_ok=True)
 
 
 def _ladder(options: argparse.Namespace) -> int:

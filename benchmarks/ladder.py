@@ -94,7 +94,9 @@ class Worker:
                 raise WorkerError(f"{self.name} hung for {seconds:.0f} s")
             part = os.read(self.fileno(), 1 << 16)
             if not part:
-                raise WorkerError(f"{self.name} ended; its message is above")
+                raise WorkerError(
+                    f"{self.name} ended: killed, or with its message above"
+                )
             self._unread += part
         line, self._unread = self._unread.split(b"\n", 1)
         try:
@@ -192,7 +194,8 @@ def measure(
         start: starts the worker of a job; a process if not given.
 
     Raises:
-        InputError: the device is not there, or every variant is refused.
+        InputError: the device is not there, every variant is refused, or the
+            time was over before a block was timed.
 
     Returns:
         0, or 1 if a worker ended or hung: the file has all before it.
@@ -225,6 +228,12 @@ def measure(
                     over = plan.minutes and spent + longest > 60 * plan.minutes
                     if over:
                         say(f"stopped before set {number + 1} of {name}: time")
+                        if not _has_blocks(results):
+                            raise InputError(
+                                f"--budget {plan.minutes}: its time was over "
+                                "before a block was timed; give more minutes, "
+                                "or fewer workloads or variants"
+                            )
                         return 0
                     say(f"set {number + 1} of {plan.sets}, {name}")
                     _measure_set(plan, results, name, number, out, say, start)

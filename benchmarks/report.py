@@ -37,6 +37,16 @@ _HEADER = [
     "against PyTorch's best (95 %)",
     "verdict",
 ]
+_LEGEND = (
+    "Of GEMM peak: the rate of the products over that of one large product. Of "
+    "roofline: the time of the products at that rate and of the optimizers' "
+    "memory at that of a large sum, over the time. First call: compilation, "
+    "and again from its cache in a later process. Overtakes after: the "
+    "iterations after which it is ahead of the variant that starts fastest. "
+    "Against PyTorch's best: its time over this one's, the median of the pairs "
+    "of a round; the intervals hold for this machine and this hour. Unsettled: "
+    "it was not steady to 2 % when its rounds began."
+)
 _ENERGY = "J for 1,000 images"  # the last column, where it was counted
 
 
@@ -53,13 +63,12 @@ def write(folder: Path, results: Mapping[str, Any]) -> None:
     page = text.copy()
     for name, workload in results["workloads"].items():
         if name not in tables:
-            if workload["refused"]:
-                section = [
-                    f"## {_title(name, workload)}",
-                    _bullets(_refusals(workload)),
-                ]
-                text += section
-                page += section
+            section = [
+                f"## {_title(name, workload)}",
+                _bullets([*_refusals(workload), "Nothing was timed."]),
+            ]
+            text += section
+            page += section
             continue
         of = tables[name]
         header, rows = _HEADER, [_cells(row) for row in of.rows]
@@ -101,6 +110,7 @@ def _head(results: Mapping[str, Any]) -> list[str]:
         f"for each variant; sets: {plan['sets']}, of {plan['rounds']} rounds; "
         "every round asks all for a block in a new random order.",
     ]
+    lines.append(_LEGEND)
     if results["failed"]:
         lines.append(f"Incomplete: {results['failed']}.")
     elif not results["complete"]:
@@ -112,6 +122,9 @@ def _cells(row: Row) -> list[str]:
     pace, claim = row.milliseconds, row.claim
     again = "" if row.cached is None else f", {row.cached:.1f}"
     after = "at once" if not row.break_even else f"{row.break_even:,.0f}"
+    after = "never" if row.break_even == inf else after
+    if row.variant.endswith(" again"):
+        after = ""
     against = verdict = ""
     if claim:
         ratio = claim.ratio
@@ -127,7 +140,7 @@ def _cells(row: Row) -> list[str]:
         f"{row.rate / row.roof.peak:.0%}, {row.roof_share:.0%}",
         f"{row.peak_bytes / 2**20:,.0f} MiB",
         f"{row.first:.1f}{again} s",
-        "never" if row.break_even == inf else after,
+        after,
         against,
         verdict,
     ]
@@ -213,7 +226,7 @@ def _styles(variants: list[str]) -> dict[str, dict[str, Any]]:
     """A twin's colour, and dashes of its own for each of its variants."""
     found: dict[str, dict[str, Any]] = {}
     for twin in _COLORS:
-        mine = [name for name in variants if name.partition(" ")[0] == twin]
+        mine = [v for v in sorted(variants) if v.partition(" ")[0] == twin]
         for i, name in enumerate(mine):
             dashes = _DASHES[i % len(_DASHES)]
             found[name] = {"color": _color(name), "linestyle": dashes}

@@ -99,8 +99,12 @@ def _verify(results: Mapping[str, Any]) -> None:
     _fields("the machine", results["machine"], _MACHINE)
     if not isinstance(results["failed"], str | None):
         raise ValueError("failed of it")
+    if not results["workloads"]:
+        raise ValueError("the workloads")
     for name, of in results["workloads"].items():
         _fields(name, of, _WORKLOAD)
+        if of["batch_size"] < 1:
+            raise ValueError(f"batch_size of {name}")
         for one in of["sets"]:
             _verify_set(name, one)
         of_sets = {
@@ -122,14 +126,18 @@ def _verify_set(name: str, one: Mapping[str, Any]) -> None:
         if not values["warmup_seconds"]:
             raise ValueError(f"warmup_seconds of {where}")
         times = values["seconds"] + values["warmup_seconds"]
-        if not all(0 < seconds < inf for seconds in times):
+        if not all(_is_number(s) and 0 < s < inf for s in times):
             raise ValueError(f"the seconds of {where}")
         for key in _POSITIVE:
             if not 0 < values[key] < inf:
                 raise ValueError(f"{key} of {where}")
         drawn = [j for j in values["joules"] if j is not None]
-        if not all(0 <= joules < inf for joules in drawn):
+        if not all(_is_number(j) and 0 <= j < inf for j in drawn):
             raise ValueError(f"the joules of {where}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _fields(where: str, values: Any, types: Mapping[str, type]) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import cache
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -71,6 +72,25 @@ def test_interval_covers_the_truth():
     covered = sum(low <= 0 <= high for _, low, high in found)
     assert covered >= 35  # three sets are few: less than 95 %
     assert all(low < median < high for median, low, high in found)
+
+
+def test_interval_spans_the_sets():
+    """Blocks of one process agree; what differs are the processes."""
+    found = estimate([[0.0] * ROUNDS, [0.1] * ROUNDS, [0.2] * ROUNDS])
+    assert (found.median, found.low, found.high) == (0.1, 0.0, 0.2)
+
+
+def test_many_claims_need_more():
+    """At a p of .04 or so: one claim is made, and not one of many."""
+    rng = np.random.default_rng(1)
+    sets = [_times(rng), _times(rng)]
+    for _ in range(200):
+        sets = [_times(rng), _times(rng, 1.01)]
+        if 0.02 < judge({"it": tuple(sets)}, 0.0)["it"].p < 0.05:
+            break
+    assert judge({"it": tuple(sets)}, 0.0)["it"].verdict == "faster"
+    same = {f"{i}": tuple(sets) for i in range(5)}
+    assert {c.verdict for c in judge(same, 0.0).values()} == {"tie"}
 
 
 def test_holm():
@@ -208,6 +228,67 @@ def test_float64_shows_what_float32_hides(name):
     job = replace(JOB, variant=name, batch_size=4)
     found = worker.refusal(job, config, data, side, built)
     assert found.startswith("in float64, ")
+
+
+@pytest.mark.parametrize("gate", ["work", "parity", "no_reads", "products"])
+def test_a_worker_heeds_every_gate(gate, monkeypatch):
+    found = []
+    for other in ("work", "parity", "no_reads", "products"):
+        reason = "refused" if other == gate else None
+        monkeypatch.setattr(
+            gates,
+            other,
+            lambda *args, reason=reason: found.append(args) or reason,
+        )
+    config = CONFIGS["lecture"]
+    side, _ = _built("torch eager")
+    data = small_data().astype(np.float32)
+    job = replace(JOB, variant="torch eager")
+
+    def built(config):
+        return build("torch eager", config, data, "cpu", STEPS)
+
+    assert worker.refusal(job, config, data, side, built) == "refused"
+    if gate == "parity":
+        assert found[-1][1:] == (worker.TOLERANCES["strict"],)
+
+
+def test_a_worker_heeds_a_recompilation(monkeypatch):
+    monkeypatch.setattr(gates, "compiles_once", lambda *_: "refused")
+    found, _ = _ready()
+    assert found["refused"] == "refused"
+
+
+def test_a_block_is_as_long_as_it_says():
+    """So many iterations, and their end awaited, in no more than its time."""
+    done = []
+    found, block = _ready(done)
+    del done[:]
+    seconds = block()
+    assert done[-1] == "awaited"
+    assert sum(done[:-1]) == found["iterations"]
+    assert 0 < seconds < 60
+
+
+def _ready(done=None):
+    """What a worker says of a variant, and its block, with its doings."""
+    done = [] if done is None else done
+    side, variant = _built("torch eager")
+
+    def run(game, count):
+        done.append(count)
+        return variant.run(game, count)
+
+    watched = SimpleNamespace(**vars(side))
+    watched.synchronise = lambda tree: done.append("awaited")
+    data = small_data().astype(np.float32)
+    return worker._get_ready(
+        replace(JOB, variant="torch eager", iterations=STEPS),
+        CONFIGS["lecture"],
+        data,
+        watched,
+        lambda config: replace(variant, run=run),
+    )
 
 
 @pytest.mark.parametrize("name", ["jax tutorial", "torch tutorial"])
@@ -353,7 +434,7 @@ NAMES = ("jax scan", "torch eager", "jax scan again", "torch eager again")
 
 def _ladder(
     out, last=99, end="pass", compiled="0", joules=None, names=NAMES,
-    started=None, gate=None, **answer,
+    started=None, gate=None, minutes=None, **answer,
 ):  # fmt: skip
     """A ladder whose workers are stand-ins; torch eager is the odd one."""
 
@@ -371,7 +452,9 @@ def _ladder(
         )  # fmt: skip
         return Worker(job.variant, [sys.executable, "-c", script])
 
-    plan = Plan("cpu", "strict", ("mlp",), names, 3, 2, 0.1, None, patience=5)
+    plan = Plan(
+        "cpu", "strict", ("mlp",), names, 3, 2, 0.1, minutes, patience=5
+    )
     return measure(plan, out, lambda line: None, start)
 
 
@@ -382,6 +465,11 @@ def test_ladder_and_its_report(tmp_path):
     assert results["complete"]
     workload = results["workloads"]["mlp"]
     assert [len(one["order"]) for one in workload["sets"]] == [3, 3]
+    orders = [
+        tuple(order) for one in workload["sets"] for order in one["order"]
+    ]
+    assert {frozenset(order) for order in orders} == {frozenset(NAMES)}
+    assert len(set(orders)) > 3
     found = tabulate(workload)
     assert {row.variant for row in found.rows} == set(NAMES)
     roof = found.rows[0].roof.seconds  # 1000 FLOP and 100 bytes, at 1e9 a s
@@ -446,6 +534,35 @@ def test_the_worst_set_speaks(tmp_path):
         "jax scan"
     ]
     assert table.busy == 0.5
+
+
+def test_a_roofline_is_the_fastest_set(tmp_path):
+    _ladder(tmp_path / "ladder.json")
+    workload = load(tmp_path / "ladder.json")["workloads"]["mlp"]
+    for one, peak in zip(workload["sets"], (3e9, 2e9), strict=True):
+        for values in one["variants"].values():
+            values |= {"gemm_flops": peak, "bandwidth": peak / 2}
+    for row in tabulate(workload).rows:
+        assert (row.roof.peak, row.roof.bandwidth) == (3e9, 1.5e9)
+
+
+@pytest.mark.parametrize("odd", ["seeds-8", "device", "tutorial"])
+def test_other_work_is_never_the_best(odd, tmp_path):
+    names = (*NAMES, f"jax {odd}")
+    _ladder(tmp_path / "ladder.json", names=names)
+    workload = load(tmp_path / "ladder.json")["workloads"]["mlp"]
+    for one in workload["sets"]:
+        values = one["variants"][f"jax {odd}"]
+        values["seconds"] = [s / 100 for s in values["seconds"]]
+    table = tabulate(workload)
+    assert table.rows[0].variant == f"jax {odd}"
+    assert table.best == {"jax": "jax scan", "torch": "torch eager"}
+
+
+def test_busy_is_what_was_not_idle(monkeypatch):
+    moments = iter([(100, 1000), (130, 1040)])
+    monkeypatch.setattr(ladder, "_jiffies", lambda: next(moments))
+    assert ladder._busy() == 0.25
 
 
 def test_a_worker_takes_the_threads_of_its_framework(monkeypatch):
@@ -572,6 +689,14 @@ def test_a_refused_variant_gets_no_number(odd, tmp_path):
     assert f"torch eager has no number: {reason}" in text
 
 
+def test_time_that_is_over_before_a_block(tmp_path):
+    out = tmp_path / "ladder.json"
+    out.write_text("measured with care")
+    with pytest.raises(InputError, match="--budget 1e-06: its time was over"):
+        _ladder(out, minutes=1e-6)
+    assert out.read_text() == "measured with care"
+
+
 def test_a_form_entered_again_is_checked_once(tmp_path):
     started = []
     _ladder(tmp_path / "ladder.json", started=started)
@@ -605,6 +730,11 @@ DAMAGE = {
     ),
     "version": (lambda text: text.replace('"version": 2', '"version": 9'), "9"),
     "no times": (lambda text: text.replace('"seconds"', '"s"'), "seconds of"),
+    "a word": (lambda text: text.replace("0.101,", '"x",'), "the seconds of"),
+    "no batch": (
+        lambda text: text.replace('"batch_size": 100', '"batch_size": 0'),
+        "batch_size of mlp",
+    ),
     "nan": (lambda text: text.replace("0.101,", "NaN,"), "the seconds of"),
     "not a dict": (lambda text: "[]", "is no file of"),
     "no work": (
@@ -644,11 +774,13 @@ def test_a_damaged_file(case, measured_ladder, tmp_path, refused):
 def test_no_blank_in_the_name_of_a_cache(tmp_path, monkeypatch):
     """The C++ compiler of torch.compile takes it for the end of a name."""
     monkeypatch.setattr(ladder, "Worker", lambda *_, **environment: environment)
-    environment = ladder._starter("cpu", tmp_path)(
-        replace(JOB, variant="torch compile")
-    )
+    start = ladder._starter("cpu", tmp_path)
+    environment = start(replace(JOB, variant="torch compile"))
+    others = (JOB, replace(JOB, variant="torch compile", check=False))
     for name in ("JAX_COMPILATION_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR"):
         assert " " not in environment[name].removeprefix(str(tmp_path))
+        for other in others:  # compiled anew: nothing of another's is there
+            assert start(other)[name] != environment[name]
 
 
 BAD = {

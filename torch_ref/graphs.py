@@ -89,11 +89,12 @@ def graph_train(
     Raises:
         InputError: the game is not on a GPU, or is not steady.
     """
+    name = "graph" if iterations == 1 else f"graph-{iterations}"
     if capture is capture_cuda:
-        require_gpu(game, "graph")
+        require_gpu(game, name)
     if not is_steady(game):
         raise InputError(
-            "--accelerate graph: this recipe's step size or momentum moves, "
+            f"--accelerate {name}: this recipe's step size or momentum moves, "
             "and a graph would repeat the first; leave --accelerate out"
         )
     graph: Graph | None = None
