@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import quality
-from benchmarks.results import Row, hardware, tabulate, whole_sets
+from benchmarks.results import (
+    Row,
+    hardware,
+    refusals,
+    tabulate,
+    whole_sets,
+)
 from experiment.evaluate import Scores, score_rows
 from experiment.pages import describe, markdown_table
 from experiment.recipes import RECIPES
@@ -205,8 +211,7 @@ def _speed(results: dict[str, Any]) -> str:
     refused = [
         f"{variant} on {name} ({reason})"
         for name, workload in results["workloads"].items()
-        for variant, reason in workload["refused"].items()
-        if not variant.endswith(" again")
+        for variant, reason in refusals(workload).items()
     ]
     last = f" Refused: {'; '.join(refused)}." if refused else ""
     return f"{table}\n\n{_how(results)}{last}"

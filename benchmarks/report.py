@@ -18,6 +18,7 @@ from benchmarks.results import (
     Table,
     hardware,
     paces,
+    refusals,
     tabulate,
     whole_sets,
 )
@@ -121,9 +122,9 @@ def _head(results: Mapping[str, Any]) -> list[str]:
 def _cells(row: Row) -> list[str]:
     pace, claim = row.milliseconds, row.claim
     again = "" if row.cached is None else f", {row.cached:.1f}"
-    after = "at once" if not row.break_even else f"{row.break_even:,.0f}"
-    after = "never" if row.break_even == inf else after
-    if row.variant.endswith(" again"):
+    after = f"{row.break_even:,.0f}"
+    after = {0: "at once", inf: "never"}.get(row.break_even, after)
+    if row.variant.endswith(" again"):  # of itself it says nothing
         after = ""
     against = verdict = ""
     if claim:
@@ -149,8 +150,7 @@ def _cells(row: Row) -> list[str]:
 def _refusals(workload: Mapping[str, Any]) -> list[str]:
     return [
         f"{name} has no number: {reason}."
-        for name, reason in workload["refused"].items()
-        if not name.endswith(" again")  # for the same reason
+        for name, reason in refusals(workload).items()
     ]
 
 

@@ -260,6 +260,24 @@ def whole_sets(workload: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     ]
 
 
+def refusals(workload: Mapping[str, Any]) -> dict[str, str]:
+    """Why a variant has no number; what was entered again for the same, once.
+
+    Example:
+        >>> refusals({"refused": {"jax scan": "a", "jax scan again": "a"}})
+        {'jax scan': 'a'}
+        >>> refusals({"refused": {"jax scan again": "b"}})
+        {'jax scan again': 'b'}
+    """
+    refused = workload["refused"]
+    return {
+        name: reason
+        for name, reason in refused.items()
+        if name == (form := name.removesuffix(" again"))
+        or refused.get(form) != reason
+    }
+
+
 def _rounds(one: Mapping[str, Any]) -> int:
     """The rounds of a set in which every variant has a block."""
     blocks = (len(v["seconds"]) for v in one["variants"].values())

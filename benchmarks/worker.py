@@ -66,7 +66,7 @@ class Job:
 
 
 def main(job: Job) -> None:
-    """Serves blocks until stdin ends."""
+    """Passes the gates, or serves blocks until stdin ends."""
     answers, sys.stdout = sys.stdout, sys.stderr
 
     def answer(**values: Any) -> None:

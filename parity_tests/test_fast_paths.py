@@ -219,7 +219,7 @@ def test_forms_of_gpus_on_a_cpu(form):
 
 @pytest.mark.parametrize("moves", [False, True])
 @pytest.mark.parametrize("on_gpu", [False, True])
-def test_the_fastest_form_where_the_game_is(on_gpu, moves, monkeypatch):
+def test_the_fastest_form_where_the_game_is(on_gpu, moves):
     config, game = _created(torch_ref, "mlp", decay=0.9 if moves else 1.0)
     network = SimpleNamespace(
         parameters=lambda: iter([SimpleNamespace(is_cuda=on_gpu)]),

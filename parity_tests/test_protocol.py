@@ -717,7 +717,7 @@ def test_gates_that_die_or_hang(end, message, tmp_path, capsys):
     plan = Plan("cpu", "strict", ("mlp",), NAMES, 3, 2, 0.1, None, patience=2)
     assert measure(plan, out, print, start) == 1
     said = capsys.readouterr().out
-    assert f"{message}" in said
+    assert message in said
     assert "nothing was timed before" in said
     assert not out.exists()
 
