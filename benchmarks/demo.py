@@ -1,45 +1,50 @@
 """``make demo``: the same game in JAX and in PyTorch, from the same start.
 
-Trains the recipe mlp on the embedded digits, first in JAX, then in PyTorch
-from the same weights on the same stream of random numbers; shows both, and
-that they took the same steps.
+Trains the default recipe on the embedded digits, first in JAX, then in PyTorch
+from the same initial weights on the same stream of random numbers; shows both,
+that they take the same steps, and whether each made digits.
 """
 
 import json
 import sys
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
 import jax_gan
 import torch_ref
+from benchmarks.stability import SAMPLES, load_stability
 from experiment import data as datasets
 from experiment import figures, run
-from experiment.evaluate import score
+from experiment.evaluate import Scores, score, shows_digits
 from experiment.machine import describe_machine
 from experiment.parser import Parser, run_command
-from experiment.recipes import recipe
+from experiment.recipes import DEFAULT, recipe
 from experiment.stream import fixed_noise
 from experiment.training import run_training
+from experiment.watch import Collapse
 from parity_tests.pair import worst_gaps
 
 TWINS = {"JAX": jax_gan, "PyTorch": torch_ref}
 COMPARED = 100
-# Samples that the digit classifier judges.
-JUDGED = 1_000
+# Runs of many seeds, by ``python -m benchmarks stability``.
+STABILITY = Path(__file__).parent / "stability.json"
 
 
 def main() -> int:
-    """Runs the demo; returns the exit status."""
+    """Runs the demo; returns the exit status: 1 if a twin made no digits."""
     Parser(
         prog="python -m benchmarks.demo",
         description=f"Compares both twins over {COMPARED} float64 iterations, "
-        "trains each on 5,000 digits for some minutes, and writes pictures, "
-        "curves and demo.json into a new folder of runs.",
+        "trains each on 5,000 digits for some minutes, and writes images, "
+        "curves and demo.json into a new folder of runs. Ends with a verdict "
+        "on each twin; its exit status is 1 if one made no digits.",
     ).parse_args()
     folder = Path("runs") / datetime.now().strftime("demo-%Y%m%d-%H%M%S")
     return run_command(lambda: _demo(folder))
@@ -48,30 +53,26 @@ def main() -> int:
 def _demo(folder: Path) -> int:
     console = Console()
     console.rule(f"1. The same steps? {COMPARED} iterations in float64")
-    proof = recipe("mlp", precision="float64")
+    exact = recipe(DEFAULT, precision="float64")
     # JAX computes beside PyTorch here: with more threads they fight for cores.
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    gaps = worst_gaps(proof, datasets.load(proof), COMPARED, at=(COMPARED,))
+    gaps = worst_gaps(exact, datasets.load(exact), COMPARED, at=(COMPARED,))
     torch.set_num_threads(threads)
     for kind, gap in gaps.items():
         console.print(f"largest difference of {kind}: {gap}")
 
-    config = recipe("mlp")
+    config = recipe(DEFAULT)
     data = datasets.load(config)
     z = fixed_noise(config, 64)
-    state: dict[str, NDArray] = {}
-    samples, metrics, speeds = {}, {}, {}
+    samples, metrics, speeds, verdicts = {}, {}, {}, {}
     splits = datasets.load_splits()
-    floor = splits.train.images[:JUDGED]
-    quality = {"real digits": score(floor, splits)}
+    quality = {"real digits": score(splits.train.images[:SAMPLES], splits)}
     for number, (name, twin) in enumerate(TWINS.items(), start=2):
         device = twin.select_device("auto", config)
         title = f"{config.steps:,} iterations in {name} on {device}"
         console.rule(f"{number}. {title}")
         game = twin.create(config, data, device)
-        if state:
-            game = twin.from_numpy(game, state)
         state = twin.to_numpy(game)
         part = folder / twin.__name__
         run.create_folder(part, config)
@@ -79,8 +80,9 @@ def _demo(folder: Path) -> int:
         samples[name] = twin.sample_images(outcome.game, z)
         metrics[name] = run.load_metrics(part)
         speeds[name] = outcome.images_per_second
-        judged = twin.sample_images(outcome.game, fixed_noise(config, JUDGED))
+        judged = twin.sample_images(outcome.game, fixed_noise(config, SAMPLES))
         quality[name] = score(judged, splits)
+        verdicts[name] = verdict(run.load_collapse(part), quality[name])
 
     figures.save_pair(folder / "samples.png", samples, columns=8)
     figures.save_curves(folder / "curves.png", metrics)
@@ -98,12 +100,9 @@ def _demo(folder: Path) -> int:
     for name, speed in speeds.items():
         table.add_row(f"images/s, {name}", f"{speed:,.0f}, float32")
     for name, of in quality.items():
-        table.add_row(
-            f"{JUDGED:,} samples, {name}",
-            f"{of.digits} digits, commonest {of.largest_share:.0%}, "
-            f"confidence {of.confidence:.2f}, "
-            f"Frechet distance {of.frechet_distance:.1f}",
-        )
+        table.add_row(f"{SAMPLES:,} samples, {name}", describe(of))
+    if STABILITY.exists():
+        table.add_row(*usual(load_stability(STABILITY)))
     table.add_row("digits from the same noise", str(folder / "samples.png"))
     table.add_row("their curves", str(folder / "curves.png"))
     for name, twin in TWINS.items():
@@ -119,9 +118,50 @@ def _demo(folder: Path) -> int:
         "largest_difference": {kind: gap.error for kind, gap in gaps.items()},
         "images_per_second": {name: round(s) for name, s in speeds.items()},
         "quality": {name: of._asdict() for name, of in quality.items()},
+        "verdicts": verdicts,
     }
     (folder / "demo.json").write_text(json.dumps(results, indent=1) + "\n")
-    return 0
+    for name, text in verdicts.items():
+        console.print(f"{name}: {text}", soft_wrap=True, highlight=False)
+    return int(any(text != MADE_DIGITS for text in verdicts.values()))
+
+
+MADE_DIGITS = "made digits"
+
+
+def verdict(collapse: Collapse | None, scores: Scores) -> str:
+    """In one line, what a twin's run came to."""
+    if collapse:
+        return str(collapse)
+    if shows_digits(scores._asdict()):
+        return MADE_DIGITS
+    return f"made no good digits: {describe(scores)}"
+
+
+def describe(scores: Scores) -> str:
+    """The scores that the demo shows, in one line."""
+    return (
+        f"{scores.digits} digits, largest share {scores.largest_share:.0%}, "
+        f"confidence {scores.confidence:.2f}, "
+        f"Fréchet distance {scores.frechet_distance:.1f}"
+    )
+
+
+def usual(stability: Mapping[str, Any]) -> tuple[str, str]:
+    """A row for the table: the range of each score over many starts."""
+    scores = [one["scores"] for one in stability["runs"]]
+
+    def between(name: str, form: str) -> str:
+        low, high = np.min(values := [s[name] for s in scores]), np.max(values)
+        return f"{low:{form}} to {high:{form}}"
+
+    return (
+        f"usual, {len(scores)} runs",
+        f"{between('digits', 'd')} digits, largest share "
+        f"{between('largest_share', '.0%')}, confidence "
+        f"{between('confidence', '.2f')}, Fréchet distance "
+        f"{between('frechet_distance', '.1f')}",
+    )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import quality
+from benchmarks import demo, quality, stability_report
 from benchmarks.results import (
     Row,
     hardware,
@@ -18,6 +18,7 @@ from benchmarks.results import (
     tabulate,
     whole_sets,
 )
+from benchmarks.stability import load_stability
 from experiment.evaluate import Scores, score_rows
 from experiment.pages import describe, markdown_table
 from experiment.recipes import RECIPES
@@ -102,13 +103,11 @@ def _demo(results: dict[str, Any]) -> str:
     ]
     for name, speed in results["images_per_second"].items():
         rows.append([f"images/s, {name}", f"{speed:,}"])
-    for name, of in results.get("quality", {}).items():
-        shown = (
-            f"{of['digits']} digits, the commonest {of['largest_share']:.0%}, "
-            f"confidence {of['confidence']:.2f}, "
-            f"Frechet distance {of['frechet_distance']:.1f}"
-        )
+    for name, of in results["quality"].items():
+        shown = demo.describe(Scores(**of))
         rows.append([f"{of['images']:,} samples, {name}", shown])
+    rows.append([*demo.usual(load_stability(demo.STABILITY))])
+    rows += [[name, text] for name, text in results["verdicts"].items()]
     table = markdown_table([f"recipe {results['recipe']}", "both twins"], rows)
     return f"{table}\n\n{describe(results['machine'])}; float32."
 
@@ -263,6 +262,7 @@ _TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "ladder": ("parity_tests/report/parity.json", _ladder),
     "parity": ("parity_tests/report/parity.json", _parity),
     "study": ("benchmarks/study.json", quality.tables),
+    "stability": ("benchmarks/stability.json", stability_report.tables),
     "speed": ("benchmarks/speed.json", _speed),
     "bfloat16": ("benchmarks/bfloat16.json", _speed),
     "seeds": ("benchmarks/seeds.json", _seeds),

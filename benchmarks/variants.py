@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from benchmarks.peers import TUTORIALS
 from experiment.config import Config, InputError
+from experiment.initial import moved_by_one_ulp
 from experiment.stream import Stream, length, map_arrays, stack
-from parity_tests.compare import Arrays, moved_by_one_ulp
+from parity_tests.compare import Arrays
 
 STEPS = 10  # of a comparison with the plain step: no call has fewer
 OF_ALL_GAMES = 1600  # iterations in a call, about: their batches lie in memory

@@ -87,6 +87,11 @@ class Config:
     discriminator_hidden: tuple[int, ...] = _about(
         (240, 240), "hidden units of D, by layer (mnist.yaml: 240, maxout)"
     )
+    discriminator_dense: tuple[int, ...] = _about(
+        (),
+        "dcgan: hidden units of D between its convolutions and its output, by "
+        "layer; none by default",
+    )
     pieces: int = _about(
         5,
         "maxout: affine maps, of which a unit of D is the largest "
@@ -203,14 +208,23 @@ class Config:
             value = getattr(self, name)
             self._require(name, value >= 1, "at least 1")
             self._require(name, value <= 10**9, "at most 1,000,000,000")
-        for name in ("generator_hidden", "discriminator_hidden"):
+        for name, fewest in (
+            ("generator_hidden", 1),
+            ("discriminator_hidden", 1),
+            ("discriminator_dense", 0),
+        ):
             sizes = getattr(self, name)
             self._require(
                 name,
                 isinstance(sizes, tuple)
-                and len(sizes) >= 1
+                and len(sizes) >= fewest
                 and all(_is_whole(n) and 1 <= n <= _LARGEST for n in sizes),
-                f"one or more whole numbers from 1 to {_LARGEST:,}",
+                f"whole numbers from 1 to {_LARGEST:,}",
+            )
+        if self.discriminator_dense and self.network != "dcgan":
+            raise InputError(
+                f"discriminator-dense belongs to network dcgan, not "
+                f"{self.network}: give all sizes to discriminator-hidden"
             )
         scales = ("generator_scale", "discriminator_scale", "noise_scale")
         rates = ["learning_rate"]

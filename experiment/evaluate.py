@@ -36,6 +36,14 @@ _VALIDATION = 1_000
 _BLOCK = 1_000
 _IMAGES_OF_A_CENTROID = 5
 
+# What 1,000 samples must reach to count as digits. Real ones have 10 digits,
+# a largest class share of .11, confidence .99 and Fréchet distance 2; an
+# untrained generator has 1, 1.00, .89 and 435.
+ALL_DIGITS = 10
+LARGEST_SHARE = 0.25
+LEAST_CONFIDENCE = 0.88
+LARGEST_DISTANCE = 45.0
+
 
 class Scores(NamedTuple):
     """Every metric of one set of images.
@@ -83,6 +91,31 @@ def score(images: NDArray[np.floating], splits: Splits) -> Scores:
         *mode_coverage(ours.digits, test.labels),
         float(ours.probabilities.max(1).mean()),
         *precision_recall(ours.features, real.features),
+    )
+
+
+def shows_digits(scores: Mapping[str, float]) -> bool:
+    """Whether samples show digits: all ten, none too often, recognisable.
+
+    All four must hold: a classifier is confident of one digit drawn always
+    the same, and blurs of all ten have every digit.
+
+    Args:
+        scores: ``frechet_distance``, ``digits``, ``largest_share`` and
+            ``confidence`` of 1,000 samples; a Fréchet distance of other
+            numbers of samples does not compare.
+
+    Example:
+        >>> real = {"frechet_distance": 2.2, "digits": 10,
+        ...         "largest_share": 0.11, "confidence": 0.99}
+        >>> shows_digits(real), shows_digits(real | {"digits": 9})
+        (True, False)
+    """
+    return (
+        scores["digits"] == ALL_DIGITS
+        and scores["largest_share"] <= LARGEST_SHARE
+        and scores["confidence"] >= LEAST_CONFIDENCE
+        and scores["frechet_distance"] <= LARGEST_DISTANCE
     )
 
 

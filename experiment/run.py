@@ -1,8 +1,10 @@
 """The run folder: config, metrics, checkpoints, and how each is read back.
 
 DIR/config.json             the experiment
+DIR/initial_weights.json    the run that its initial weights came from, if any
 DIR/checkpoint.safetensors  the last checkpoint
 DIR/metrics.jsonl           one line for each iteration
+DIR/collapse.json           when and how the game collapsed, if it did
 DIR/metrics.json            how good its samples are, once evaluated
 DIR/tensorboard/            the same for TensorBoard
 DIR/samples/, *.png, *.gif  pictures
@@ -24,6 +26,7 @@ from tensorboard.summary import Writer
 
 from experiment.config import Config, InputError
 from experiment.recipes import recipe
+from experiment.watch import SIGNS, Collapse
 
 
 def verify_state(
@@ -100,11 +103,44 @@ def save_config(folder: Path, config: Config) -> None:
     _write(folder / "config.json", json.dumps(asdict(config), indent=2))
 
 
+def save_origin(folder: Path, origin: Path, step: int) -> None:
+    """Keeps which run, at which iteration, the initial weights came from."""
+    text = json.dumps({"run": str(origin), "iteration": step}) + "\n"
+    _write(folder / "initial_weights.json", text)
+
+
 def save_evaluation(folder: Path, results: Mapping[str, Any]) -> Path:
     """Replaces what was last measured of a run's samples."""
     path = folder / "metrics.json"
     _write(path, json.dumps(results, indent=1) + "\n")
     return path
+
+
+def save_collapse(folder: Path, collapse: Collapse) -> None:
+    """Keeps the collapse that the watch saw."""
+    _write(folder / "collapse.json", json.dumps(asdict(collapse)) + "\n")
+
+
+def load_collapse(folder: Path) -> Collapse | None:
+    """The collapse of a run, if the watch saw one.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    path = folder / "collapse.json"
+    if not path.exists():
+        return None
+    try:
+        collapse = Collapse(**json.loads(path.read_text()))
+        if not 0 < int(collapse.since) <= int(collapse.noticed):
+            raise ValueError("its iterations are out of order")
+        SIGNS[collapse.sign]
+        return collapse
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"{path} is damaged ({error!r}): remove it, and the run is "
+            "watched from here on"
+        ) from error
 
 
 def save_checkpoint(
@@ -126,7 +162,10 @@ def load_checkpoint(folder: Path) -> tuple[int, dict[str, NDArray]]:
     """
     path = folder / "checkpoint.safetensors"
     if not path.exists():
-        raise InputError(f"{folder} has no checkpoint: train anew")
+        raise InputError(
+            f"{folder} has no checkpoint: name another run, or retrain from "
+            "scratch"
+        )
     try:
         with safe_open(path, "numpy") as file:
             names = file.keys()  # a file is no dict, and cannot be iterated
@@ -159,20 +198,28 @@ class MetricsLog:
         """Opens the log at ``step`` and drops what was written after it."""
         self._path = folder / "metrics.jsonl"
         self._writer = Writer(str(folder / "tensorboard"))
+        collapse = load_collapse(folder)
+        if collapse and collapse.noticed > step:
+            (folder / "collapse.json").unlink()
         if self._path.exists():
             kept = [row for row in _rows(self._path) if row["step"] <= step]
             _write(self._path, "".join(json.dumps(row) + "\n" for row in kept))
 
-    def append(self, step: int, metrics: Mapping[str, NDArray]) -> None:
-        """Adds the iterations up to ``step``; TensorBoard gets their mean."""
-        rows = zip(*metrics.values(), strict=True)
-        first = step - len(next(iter(metrics.values()))) + 1
+    def append(self, history: Mapping[str, NDArray]) -> None:
+        """Adds iterations; TensorBoard gets their mean.
+
+        Args:
+            history: one value an iteration in each column, among them
+                ``step``; nan, where nothing was measured, is left out.
+        """
+        columns = {k: v for k, v in history.items() if k != "step"}
         with self._path.open("a") as file:
-            for i, row in enumerate(rows):
-                values = dict(zip(metrics, map(float, row), strict=True))
-                file.write(json.dumps({"step": first + i, **values}) + "\n")
-        for name, column in metrics.items():
-            self._writer.add_scalar(name, float(column.mean()), step)
+            for i, step in enumerate(history["step"].tolist()):
+                row = {name: float(v[i]) for name, v in columns.items()}
+                kept = {k: v for k, v in row.items() if not np.isnan(v)}
+                file.write(json.dumps({"step": step, **kept}) + "\n")
+        for name, column in columns.items():
+            self._writer.add_scalar(name, float(np.nanmean(column)), step)
         self._writer.flush()
 
     def close(self) -> None:
@@ -181,9 +228,17 @@ class MetricsLog:
 
 
 def load_metrics(folder: Path) -> dict[str, NDArray[np.float64]]:
-    """Metrics of a run folder, one array over the iterations for each."""
-    rows = _rows(folder / "metrics.jsonl")
-    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    """Metrics of a run folder, one array over the iterations for each.
+
+    Where an iteration lacks one, it is nan. No iterations, no arrays.
+    """
+    path = folder / "metrics.jsonl"
+    rows = _rows(path) if path.exists() else []
+    names = dict.fromkeys([*rows[0], "sample_spread"] if rows else [])
+    return {
+        name: np.array([row.get(name, np.nan) for row in rows])
+        for name in names
+    }
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ import signal
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from shlex import quote
 from types import ModuleType
@@ -25,21 +25,39 @@ from rich.progress import (
 from experiment import figures, run
 from experiment.config import Config, InputError
 from experiment.stream import Stream, fixed_noise
+from experiment.watch import Watch, data_spread, spread
 
 # Iterations between two looks at the clock and at the metrics.
-_CHUNK = 50
+CHUNK = 50
 _PICTURES = 64
+
+
+class Chunk(NamedTuple):
+    """Some iterations of a run.
+
+    Attributes:
+        game: after them.
+        history: columns of ``metrics.jsonl``, one value an iteration, with
+            ``sample_spread`` at the last one and nan at the others.
+        seconds: that they took, without the samples.
+    """
+
+    game: Any
+    history: dict[str, NDArray]
+    seconds: float
 
 
 class Outcome(NamedTuple):
     """What a run ends with: the game, and its images/s (NaN if too short).
 
     Images are the real ones that D consumed; the time is that of training,
-    without pictures, checkpoints and compilation.
+    without pictures, checkpoints and compilation. ``step`` is the last
+    iteration: an earlier one than the config's if the run stopped itself.
     """
 
     game: Any
     images_per_second: float
+    step: int
 
 
 def run_training(
@@ -51,11 +69,23 @@ def run_training(
     folder: Path,
     step: int,
     train: Callable | None = None,
+    stop_when_collapsed: bool = False,
 ) -> Outcome:
     """Trains ``game`` from iteration ``step`` to ``config.steps``.
 
-    Writes pictures, metrics and checkpoints to the run folder as it goes.
-    ``train`` is a form of the twin's ``train``, which serves if not given.
+    Writes pictures, metrics and checkpoints to the run folder as it goes, and
+    says once on stderr and in the folder if the game collapses.
+
+    Args:
+        twin: the module that the game is of.
+        config: the experiment.
+        data: its training set.
+        device: what ``select_device`` gave.
+        game: the game after iteration ``step``.
+        folder: of the run; it exists.
+        step: iterations so far.
+        train: a form of the twin's ``train``, which serves if not given.
+        stop_when_collapsed: end with a checkpoint if the game collapses.
 
     Raises:
         InputError: a loss is not finite any more.
@@ -67,44 +97,49 @@ def run_training(
     progress = _Progress(console, config, step)
     saved = step if step else None
     stop = _StopRequest()
+    watch = Watch(data_spread(config, data))
+    if past := run.load_metrics(folder):
+        watch.update(past)
+    collapse = run.load_collapse(folder)
     try:
         if step == 0:
             run.save_checkpoint(folder, 0, twin.to_numpy(game))
             saved = 0
             _picture(twin, config, data, game, folder, 0)
-        advance = _advance(twin, config, data, device, train)
+        chunks = iterate(twin, config, data, device, game, step, train)
         with progress, stop:
-            while step < config.steps:
-                due = (step // config.sample_every + 1) * config.sample_every
-                count = min(step + _CHUNK, due, config.steps) - step
-                start = time.perf_counter()
-                game, metrics = advance(game, step, count)
-                values = twin.fetch(metrics)
-                seconds = time.perf_counter() - start
-                step += count
-                _require_finite(values, step)
-                log.append(step, values)
-                progress.report(step, count, seconds, values)
+            for game, history, seconds in chunks:
+                step = int(history["step"][-1])
+                log.append(history)
+                progress.report(seconds, history)
+                found = None if collapse else watch.update(history)
+                if found:
+                    collapse = found
+                    run.save_collapse(folder, found)
+                    _say(console, str(found))
+                ends = step == config.steps or (found and stop_when_collapsed)
+                due = step % config.sample_every == 0
+                if stop.asked or ends or due:
+                    run.save_checkpoint(folder, step, twin.to_numpy(game))
+                    saved = step
                 if stop.asked:
-                    run.save_checkpoint(folder, step, twin.to_numpy(game))
-                    saved = step
                     raise KeyboardInterrupt
-                if step == due or step == config.steps:
-                    run.save_checkpoint(folder, step, twin.to_numpy(game))
-                    saved = step
+                if ends or due:
                     _picture(twin, config, data, game, folder, step)
+                if ends:
+                    break
     except KeyboardInterrupt:
         if saved is None:
             text = f"stopped before the first checkpoint: {folder} is of no use"
         else:
-            again = f"-m {twin.__name__} train --resume {quote(str(folder))}"
+            again = f"-m {twin.__package__} train --resume {quote(str(folder))}"
             if config.data in ("mnist", "fashion-mnist", "folder"):
                 again += " --data-dir ..."
             text = (
                 f"stopped; the checkpoint of iteration {saved} is kept. Go on "
                 f"with: {quote(sys.executable)} {again}"
             )
-        console.print(text, soft_wrap=True, highlight=False, markup=False)
+        _say(console, text)
         raise
     finally:
         log.close()
@@ -115,7 +150,11 @@ def run_training(
     figures.save_animation(folder / "samples.gif", frames)
     if config.data == "gaussian":
         figures.save_panels(folder / "figure1.png", frames)
-    return Outcome(game, progress.images_per_second)
+    return Outcome(game, progress.images_per_second, step)
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, soft_wrap=True, highlight=False, markup=False)
 
 
 def _picture(
@@ -140,6 +179,41 @@ def _picture(
     else:
         samples = twin.sample_images(game, fixed_noise(config, _PICTURES))
         figures.save_samples(path, samples, columns=8)
+
+
+def iterate(
+    twin: ModuleType,
+    config: Config,
+    data: NDArray[np.floating],
+    device: Any,
+    game: Any,
+    step: int,
+    train: Callable | None = None,
+) -> Iterator[Chunk]:
+    """Trains ``game`` from iteration ``step`` on, a chunk at a time.
+
+    Chunks end at multiples of ``sample_every``, and are ``CHUNK`` iterations
+    at most.
+
+    Raises:
+        InputError: a loss is not finite any more.
+    """
+    advance = _advance(twin, config, data, device, train)
+    z = fixed_noise(config, _PICTURES)
+    while step < config.steps:
+        due = (step // config.sample_every + 1) * config.sample_every
+        count = min(step + CHUNK, due, config.steps) - step
+        start = time.perf_counter()
+        game, metrics = advance(game, step, count)
+        history = twin.fetch(metrics)
+        seconds = time.perf_counter() - start
+        step += count
+        _require_finite(history, step)
+        spreads = np.full(count, np.nan)
+        spreads[-1] = spread(twin.sample_images(game, z))
+        history["sample_spread"] = spreads
+        history["step"] = np.arange(step - count, step) + 1
+        yield Chunk(game, history, seconds)
 
 
 def _advance(
@@ -221,11 +295,10 @@ class _Progress:
         paces = self._seconds[1:]
         return self._images / statistics.median(paces) if paces else math.nan
 
-    def report(
-        self, step: int, count: int, seconds: float, metrics: dict
-    ) -> None:
-        """Shows ``count`` more iterations, which took so many seconds."""
-        self._seconds.append(seconds / count)
+    def report(self, seconds: float, metrics: dict[str, NDArray]) -> None:
+        """Shows more iterations, which took so many seconds."""
+        step = int(metrics["step"][-1])
+        self._seconds.append(seconds / len(metrics["step"]))
         pace = statistics.median(self._seconds[-20:])
         images = self._images / pace
         mean = {name: float(values.mean()) for name, values in metrics.items()}

@@ -1,26 +1,10 @@
 """The GAN of Goodfellow et al. 2014 in JAX, functional and jitted."""
 
-from jax_gan.accelerate import FORMS
-from jax_gan.create import create
-from jax_gan.device import fetch, place, select_device
-from jax_gan.sample import device_stream, discriminate, sample_images
-from jax_gan.seeds import stack_games, train_seeds
-from jax_gan.train import train, train_step
-from jax_gan.weights import from_numpy, to_numpy
+import sys
 
-__all__ = [
-    "FORMS",
-    "create",
-    "device_stream",
-    "discriminate",
-    "fetch",
-    "from_numpy",
-    "place",
-    "sample_images",
-    "select_device",
-    "stack_games",
-    "to_numpy",
-    "train",
-    "train_seeds",
-    "train_step",
-]
+# ``python -m jax_gan`` imports the package before the command line runs, with
+# "-m" in place of a path: nothing is loaded then, so that --help and bad
+# options need not wait for the framework.
+if sys.argv[:1] != ["-m"]:
+    from jax_gan.api import *  # noqa: F403
+    from jax_gan.api import __all__ as __all__

@@ -2,8 +2,7 @@
 
 import sys
 
-import jax_gan
 from experiment.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main(jax_gan))
+    sys.exit(main("jax_gan"))

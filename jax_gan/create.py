@@ -12,13 +12,14 @@ from flax import linen as nn
 from numpy.typing import NDArray
 
 from experiment.config import Config, InputError
-from experiment.data import mean_logit
+from experiment.initial import initial_state
 from jax_gan.game import Game, Player
 from jax_gan.losses import GENERATOR_LOSSES
 from jax_gan.models import create_networks
 from jax_gan.optim import OPTIMIZERS
 from jax_gan.simultaneous import simultaneous_step
 from jax_gan.train import train_step
+from jax_gan.weights import from_numpy, to_numpy
 
 UPDATES: dict[str, Callable[..., Any]] = {
     "alternating": train_step,
@@ -49,24 +50,23 @@ def create(
     # the programs of their networks.
     looks = replace(any_run, loss="saturating", optimizer="adam", k=1)
     G, D = create_networks(looks, data.shape[1:])
-    G_key, D_key = jax.random.split(jax.random.key(config.seed))
     z = jnp.zeros((1, config.noise_size), config.dtype)
-    generator = _first_variables(G, G_key, z)
-    if config.output_bias == "mean":
-        generator["params"]["output"]["bias"] = jnp.array(mean_logit(data))
-    discriminator = _first_variables(D, D_key, jnp.array(data[:1]), {})
+    x = jnp.zeros((1, *data.shape[1:]), config.dtype)
     optimizer = OPTIMIZERS[config.optimizer]
     game = Game(
-        _player(generator, G, optimizer(any_run, "generator")),
-        _player(discriminator, D, optimizer(any_run, "discriminator")),
+        _player(_zeros(G, z), G, optimizer(any_run, "generator")),
+        _player(_zeros(D, x, {}), D, optimizer(any_run, "discriminator")),
         GENERATOR_LOSSES[config.loss],
         UPDATES[config.updates],
     )
-    return jax.device_put(game, device)
+    game = jax.device_put(game, device)
+    return from_numpy(game, initial_state(config, to_numpy(game), data))
 
 
-# Weights and batch statistics; games of equal configs share the program.
-_first_variables = jax.jit(nn.Module.init, static_argnums=0)
+def _zeros(network: nn.Module, *inputs: Any) -> Any:
+    """Weights and batch statistics, without a run of the network."""
+    shapes = jax.eval_shape(network.init, jax.random.key(0), *inputs)
+    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
 
 
 def _player(

@@ -4,33 +4,15 @@ Images are (m, height, width, channels). Convolutions halve or double the
 image: kernel 4, stride 2, padding 1.
 """
 
-from math import prod
 from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
-from jax import Array, lax, random
+from jax import Array, lax
 from jaxtyping import Float
 
 from experiment.config import Config
 from jax_gan.convolution import convolve, convolve_transposed
-
-
-def initializer(
-    config: Config, scale: float, inputs: int
-) -> nn.initializers.Initializer:
-    """First weights: normal of deviation ``scale``, or uniform on +-scale.
-
-    ``fan-in`` puts 1/sqrt(inputs) in place of ``scale``.
-    """
-    if config.initializer == "normal":
-        return nn.initializers.normal(scale)
-    width = inputs**-0.5 if config.initializer == "fan-in" else scale
-
-    def uniform(key, shape, dtype):
-        return random.uniform(key, shape, dtype, -width, width)
-
-    return uniform
 
 
 def leaky_relu(h: Array, slope: float) -> Array:
@@ -56,7 +38,6 @@ class Dense(nn.Module):
 
     features: int
     config: Config
-    scale: float
     use_bias: bool = True
 
     @nn.compact
@@ -71,7 +52,6 @@ class Convolution(nn.Module):
 
     features: int
     config: Config
-    scale: float
     use_bias: bool = True
 
     @nn.compact
@@ -86,7 +66,6 @@ class TransposedConvolution(nn.Module):
 
     features: int
     config: Config
-    scale: float
     use_bias: bool = True
 
     @nn.compact
@@ -97,16 +76,16 @@ class TransposedConvolution(nn.Module):
 
 
 def _weights(layer: Any, *shape: int) -> tuple[Array, Array | int]:
-    """Kernel and bias, 0 where there is none, in the type to compute in."""
-    config, features = layer.config, layer.features
+    """Kernel and bias, 0 where there is none, in the type to compute in.
+
+    Zeros until ``create`` sets them: both twins get the same numbers.
+    """
+    config, zeros = layer.config, nn.initializers.zeros
     dtype = config.compute_dtype
-    draw = initializer(config, layer.scale, prod(shape) // features)
-    kernel = layer.param("kernel", draw, shape, config.dtype)
+    kernel = layer.param("kernel", zeros, shape, config.dtype)
     if not layer.use_bias:
         return kernel.astype(dtype), 0
-    if config.initializer != "fan-in":
-        draw = nn.initializers.constant(config.bias)
-    bias = layer.param("bias", draw, (features,), config.dtype)
+    bias = layer.param("bias", zeros, (layer.features,), config.dtype)
     return kernel.astype(dtype), bias.astype(dtype)
 
 

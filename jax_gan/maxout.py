@@ -31,9 +31,7 @@ class MaxoutDiscriminator(nn.Module):
     def setup(self):
         """Builds the layers; a unit is the largest of its affine maps."""
         config = self.config
-        layer: Any = partial(
-            Dense, config=config, scale=config.discriminator_scale
-        )
+        layer: Any = partial(Dense, config=config)
         self.hidden = [
             layer(config.pieces * units)
             for units in config.discriminator_hidden

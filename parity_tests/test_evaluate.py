@@ -25,7 +25,7 @@ TWINS = pytest.mark.parametrize(
 
 
 def _run(twin, *arguments):
-    return main(twin, [str(argument) for argument in arguments])
+    return main(twin.__name__, [str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def test_evaluate_takes_at_most_the_training_images(capsys):
 )
 def test_bad_option(twin, options, value, way_out, trained, refused):
     arguments = ["evaluate", "--run", trained, *options]
-    refused(partial(main, twin), arguments, value, way_out)
+    refused(partial(main, twin.__name__), arguments, value, way_out)
     assert not (trained / "metrics.json").exists()
 
 
@@ -112,11 +112,13 @@ def numbers(tmp_path_factory):
 @TWINS
 def test_run_without_images(twin, numbers, tmp_path, refused):
     arguments = ["evaluate", "--run", numbers]
-    refused(partial(main, twin), arguments, "gaussian", "mnist5k")
+    refused(partial(main, twin.__name__), arguments, "gaussian", "mnist5k")
     for command, name in (("nearest", "n.png"), ("interpolate", "w.gif")):
         out = tmp_path / name
         arguments = [command, "--run", numbers, "--out", out]
-        refused(partial(main, twin), arguments, "gaussian", "another set")
+        refused(
+            partial(main, twin.__name__), arguments, "gaussian", "another set"
+        )
         assert not out.exists()
 
 
@@ -143,7 +145,7 @@ def test_walk(twin, trained, tmp_path, capsys, refused):
         assert (np.asarray(walk.convert("L")) != first).any()
     capsys.readouterr()
     arguments = ["interpolate", "--run", trained, "--out", tmp_path / "w.mp4"]
-    refused(partial(main, twin), arguments, "w.mp4", ".png or .gif")
+    refused(partial(main, twin.__name__), arguments, "w.mp4", ".png or .gif")
 
 
 @TWINS

@@ -31,6 +31,7 @@ CONFIGS = {
         network="dcgan",
         generator_hidden=(8, 4),
         discriminator_hidden=(4, 8),
+        discriminator_dense=(6,),
         keep_hidden=1.0,
         output_bias="constant",
     ),

@@ -1,17 +1,21 @@
 """The suite can fail: every planted fault is caught, by a wide margin."""
 
+import sys
+from dataclasses import replace
+
 import pytest
 import torch
 
 import jax_gan
 import torch_ref
+from experiment.initial import initial_state
 from experiment.stream import map_arrays
 from parity_tests import test_compare, test_rules
 from parity_tests.faults import FAULTS
 from parity_tests.pair import worst_gaps
 from parity_tests.small import small_config, small_data
 from parity_tests.test_steps import TOLERANCE
-from torch_ref import models, weights
+from torch_ref import weights
 
 MARGIN = 1000
 STEPS = (1, 2, 3)
@@ -52,18 +56,17 @@ def test_without_a_fault_the_twins_agree(fault, measured):
     measured(found, TOLERANCE)
 
 
-def test_another_initialiser_is_caught(monkeypatch, digits):
-    """Equal weights are given to the twins; the rung of rules sees to them."""
+def test_other_initial_weights_are_caught(monkeypatch, digits):
+    """Pairs start from JAX's weights; the rung of rules sees to PyTorch's."""
 
-    def initialize(network, config, scale, rng):
-        for parameter in network.parameters():
-            torch.nn.init.trunc_normal_(parameter, std=scale, generator=rng)
+    def another_seed(config, state, data):
+        return initial_state(replace(config, seed=config.seed + 1), state, data)
 
-    monkeypatch.setattr(models, "initialize", initialize)
+    create = sys.modules["torch_ref.create"]
+    monkeypatch.setattr(create, "initial_state", another_seed)
     jax_gan.select_device("cpu", small_config())
-    case = "mlp", "normal"
     with pytest.raises(AssertionError, match="params"):
-        test_rules.test_initial_weights_rule(*case, monkeypatch, digits)
+        test_rules.test_initial_weights("mlp", "normal", digits)
 
 
 @pytest.mark.parametrize("plant", ["to_numpy", "from_numpy", "place"])

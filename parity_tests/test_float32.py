@@ -12,7 +12,7 @@ import jax_gan
 import torch_ref
 from experiment.recipes import recipe
 from experiment.stream import Stream
-from parity_tests.compare import NO_GAP, by_kind, gap, moved_by_one_ulp
+from parity_tests.compare import NO_GAP, by_kind, gap
 from parity_tests.control import gaps_of_runs, reference_run
 from parity_tests.pair import both_games
 from parity_tests.small import small_config

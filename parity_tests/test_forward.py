@@ -31,7 +31,7 @@ def test_training_mode(name, digits, measured):
         name,
         batch_size=16,
         precision="float64",
-        **({} if name.startswith("dcgan") else dropout),
+        **({} if RECIPES[name].network == "dcgan" else dropout),
     )
     pair = Pair(config, digits(config))
     batch = Stream(replace(config, updates="alternating"), pair.data).batch(0)

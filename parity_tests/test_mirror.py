@@ -16,8 +16,6 @@ ONLY_JAX = {
     "accelerate.py: train_by_steps(game, batches)": "PyTorch's train is that",
     "convolution.py": "XLA's own convolutions are slow on a CPU",
     "layers.py: Dense.__call__(self, h)": "PyTorch's own serves",
-    "layers.py: initializer(config, scale, inputs)": "Flax draws weights "
-    "layer by layer, from a function",
     "game.py: Player.descend(self, gradients)": "JAX has computed them: "
     "value_and_grad",
     "optim.py: adam(config, player)": "Optax is given the weights later",
@@ -30,8 +28,6 @@ ONLY_JAX = {
 ONLY_TORCH = {
     "accelerate.py: compile_train(game, mode)": "JAX's train is jitted",
     "graphs.py": "JAX's scan is what CUDA graphs are for",
-    "layers.py: initialize(network, config, scale, rng)": "PyTorch overwrites "
-    "weights in place",
     "game.py: Player.descend(self, loss)": "PyTorch computes gradients here",
     "optim.py: adam(config, player, parameters)": "PyTorch's owns them",
     "optim.py: sgd(config, player, parameters)": "PyTorch's owns them",

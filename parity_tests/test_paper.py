@@ -22,7 +22,7 @@ NAMES = pytest.mark.parametrize("name", ["paper", "paper-algorithm1"])
 @TWINS
 @NAMES
 def test_info_prints_the_number_of_parameters(name, twin, capsys):
-    assert main(twin, ["info", "--recipe", name]) == 0
+    assert main(twin.__name__, ["info", "--recipe", name]) == 0
     printed = capsys.readouterr().out
     assert "2,503,984" in printed
     assert "1,231,441" in printed

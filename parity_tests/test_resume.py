@@ -38,7 +38,10 @@ SMALL = {
 
 
 def _train(twin, *options):
-    assert main(twin, ["train", "--device", "cpu", *map(str, options)]) == 0
+    assert (
+        main(twin.__name__, ["train", "--device", "cpu", *map(str, options)])
+        == 0
+    )
 
 
 def _start(twin, folder, steps, *options):
@@ -146,7 +149,7 @@ def test_ctrl_c_keeps_the_last_checkpoint(twin, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(twin.FORMS, default, lambda game: interrupted)
     arguments = ["train", "--out", folder, "--steps", 40, "--sample-every", 10]
     arguments += ["--batch-size", 10, *SMALL["mlp"], "--device", "cpu"]
-    assert main(twin, list(map(str, arguments))) == 130
+    assert main(twin.__name__, list(map(str, arguments))) == 130
     assert f"train --resume {folder}" in capsys.readouterr().err
     step, kept = run.load_checkpoint(folder)
     assert step == 20

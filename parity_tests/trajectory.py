@@ -78,8 +78,9 @@ CONVENTIONS = {
     "for i = 0, 1, ...: relu(norm_(i + 1)(upsample_i(h))), then "
     "output_function(output(h)), where upsample_i and output are transposed "
     "convolutions; D: leaky_relu(input(x)), for i: "
-    "leaky_relu(norm_i(downsample_i(h))), logit = output(h, flat), where "
-    "input and downsample_i are convolutions",
+    "leaky_relu(norm_i(downsample_i(h))), then h is flat, for each of config's "
+    "discriminator_dense (none where it is missing): leaky_relu(dense_i(h)), "
+    "logit = output(h), where input and downsample_i are convolutions",
     "output_function": "config's output: sigmoid, tanh, or linear (none)",
     "leaky_relu": "h where h > 0, else slope h; its derivative at 0 is slope. "
     "The derivative of relu at 0 is 0",

@@ -1,26 +1,10 @@
 """The GAN of Goodfellow et al. 2014 in PyTorch, the reference."""
 
-from torch_ref.accelerate import FORMS
-from torch_ref.create import create
-from torch_ref.device import fetch, place, select_device
-from torch_ref.sample import device_stream, discriminate, sample_images
-from torch_ref.seeds import stack_games, train_seeds
-from torch_ref.train import train, train_step
-from torch_ref.weights import from_numpy, to_numpy
+import sys
 
-__all__ = [
-    "FORMS",
-    "create",
-    "device_stream",
-    "discriminate",
-    "fetch",
-    "from_numpy",
-    "place",
-    "sample_images",
-    "select_device",
-    "stack_games",
-    "to_numpy",
-    "train",
-    "train_seeds",
-    "train_step",
-]
+# ``python -m torch_ref`` imports the package before the command line runs, with
+# "-m" in place of a path: nothing is loaded then, so that --help and bad
+# options need not wait for the framework.
+if sys.argv[:1] != ["-m"]:
+    from torch_ref.api import *  # noqa: F403
+    from torch_ref.api import __all__ as __all__

@@ -2,8 +2,7 @@
 
 import sys
 
-import torch_ref
 from experiment.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main(torch_ref))
+    sys.exit(main("torch_ref"))

@@ -4,17 +4,17 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from experiment.config import Config
-from experiment.data import mean_logit
+from experiment.initial import initial_state
 from torch_ref.game import Game, Player
 from torch_ref.losses import GENERATOR_LOSSES
 from torch_ref.models import create_networks
 from torch_ref.optim import OPTIMIZERS
 from torch_ref.simultaneous import simultaneous_step
 from torch_ref.train import train_step
+from torch_ref.weights import from_numpy, to_numpy
 
 UPDATES: dict[str, Callable[..., Any]] = {
     "alternating": train_step,
@@ -34,14 +34,12 @@ def create(
         device: what ``select_device`` gave; the CPU if not given.
     """
     G, D = create_networks(config, data.shape[1:])
-    if config.output_bias == "mean":
-        with torch.no_grad():
-            G.output.bias.copy_(torch.tensor(mean_logit(data)))
     G, D = G.to(device), D.to(device)
     optimizer = OPTIMIZERS[config.optimizer]
-    return Game(
+    game = Game(
         Player(G, optimizer(config, "generator", G.parameters())),
         Player(D, optimizer(config, "discriminator", D.parameters())),
         GENERATOR_LOSSES[config.loss],
         UPDATES[config.updates],
     )
+    return from_numpy(game, initial_state(config, to_numpy(game), data))

@@ -5,42 +5,15 @@ the ``channels_last`` format, its fastest. Convolutions halve or double the
 image: kernel 4, stride 2, padding 1.
 """
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-
-from experiment.config import Config
-
-
-@torch.no_grad()
-def initialize(
-    network: nn.Module, config: Config, scale: float, rng: torch.Generator
-) -> None:
-    """First weights: normal of deviation ``scale``, or uniform on +-scale.
-
-    ``fan-in`` puts 1/sqrt(inputs) in place of ``scale``.
-    """
-    for layer in network.modules():
-        if not isinstance(layer, Dense | Convolution | TransposedConvolution):
-            continue
-        transposed = isinstance(layer, TransposedConvolution)
-        features = layer.weight.shape[1 if transposed else 0]
-        fan_in = config.initializer == "fan-in"
-        width = (layer.weight.numel() / features) ** -0.5 if fan_in else scale
-        if config.initializer == "normal":
-            layer.weight.normal_(0, scale, generator=rng)
-        else:
-            layer.weight.uniform_(-width, width, generator=rng)
-        if layer.bias is not None and fan_in:
-            layer.bias.uniform_(-width, width, generator=rng)
-        elif layer.bias is not None:
-            layer.bias.fill_(config.bias)
 
 
 def leaky_relu(h: Tensor, slope: float) -> Tensor:
     """h where h > 0, else slope h; its derivative at 0 is slope.
 
     Example:
+        >>> import torch
         >>> leaky_relu(torch.tensor([-1.0, 2.0]), 0.2)
         tensor([-0.2000,  2.0000])
     """

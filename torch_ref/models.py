@@ -16,7 +16,6 @@ from torch_ref.layers import (
     Dense,
     TransposedConvolution,
     dropout,
-    initialize,
     leaky_relu,
 )
 from torch_ref.maxout import MaxoutDiscriminator
@@ -90,7 +89,7 @@ class DCGANGenerator(nn.Module):
 
 
 class DCGANDiscriminator(nn.Module):
-    """Images halved by each layer, 28 to 14 to 7, then one logit."""
+    """Images halved by each layer, then dense layers, then one logit."""
 
     def __init__(self, config: Config, shape: tuple[int, ...]):
         super().__init__()
@@ -102,7 +101,9 @@ class DCGANDiscriminator(nn.Module):
             Convolution(*pair, bias=False) for pair in pairwise(units)
         )
         self.norm = nn.ModuleList(BatchNorm(features) for features in units[1:])
-        self.output = Dense(side**2 * units[-1], 1)
+        sizes = [side**2 * units[-1], *config.discriminator_dense]
+        self.dense = nn.ModuleList(Dense(*pair) for pair in pairwise(sizes))
+        self.output = Dense(sizes[-1], 1)
 
     def forward(
         self, x: Float[Tensor, "m h w c"], masks: dict[str, Tensor]
@@ -111,7 +112,10 @@ class DCGANDiscriminator(nn.Module):
         h = leaky_relu(self.input(x), self.config.slope)
         for layer, norm in zip(self.downsample, self.norm, strict=True):
             h = leaky_relu(norm(layer(h)), self.config.slope)
-        return self.output(h.reshape(len(x), -1))[:, 0]
+        h = h.reshape(len(x), -1)
+        for dense in self.dense:
+            h = leaky_relu(dense(h), self.config.slope)
+        return self.output(h)[:, 0]
 
 
 NETWORKS: dict[str, tuple[Any, Any]] = {
@@ -122,12 +126,12 @@ NETWORKS: dict[str, tuple[Any, Any]] = {
 
 
 def create_networks(config: Config, shape: tuple[int, ...]) -> tuple[Any, Any]:
-    """G and D of a config, for samples of the given shape."""
-    rng = torch.Generator().manual_seed(config.seed)
+    """G and D of a config, for samples of the given shape.
+
+    Their weights are PyTorch's until ``create`` sets them.
+    """
     G, D = (kind(config, shape) for kind in NETWORKS[config.network])
-    scales = config.generator_scale, config.discriminator_scale
-    for network, scale in zip((G, D), scales, strict=True):
+    for network in (G, D):
         network.to(DTYPES[config.precision])
         network.to(memory_format=torch.channels_last)
-        initialize(network, config, scale, rng)
     return G, D

@@ -1,0 +1,231 @@
+"""What the runs of ``stability`` show: tables, a page and a plot."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from benchmarks.equivalence import MARGINS, clopper_pearson, compare
+from benchmarks.stability import SAMPLES, TWINS
+from experiment.evaluate import (
+    LARGEST_DISTANCE,
+    LARGEST_SHARE,
+    LEAST_CONFIDENCE,
+    shows_digits,
+)
+from experiment.figures import BLUE, GREY, ORANGE
+from experiment.pages import describe, markdown_table
+from experiment.watch import WINDOW
+
+# Of each twin; then half the interval of a difference is about half the
+# standard deviation over seeds.
+FEWEST_SEEDS = 20
+_HEADER = [
+    "twin",
+    "start",
+    "runs",
+    "collapsed",
+    "made digits",
+    "digits shown, fewest",
+    "largest class share, largest",
+    "confidence, median (smallest)",
+    "Fréchet distance, median (range)",
+    "largest D(x) - D(G(z)), largest",
+    "final D(x) - D(G(z)), median",
+]
+_LEGEND = (
+    "Made digits: all ten, largest class share at most "
+    f"{LARGEST_SHARE:.2f}, confidence at least {LEAST_CONFIDENCE:.2f} and "
+    f"Fréchet distance at most {LARGEST_DISTANCE:.0f}. D(x) - D(G(z)): means "
+    f"over {WINDOW} iterations, of a run the largest and the last."
+)
+
+Run = Mapping[str, Any]
+
+
+def write(path: Path, results: Mapping[str, Any]) -> list[Path]:
+    """Writes a page and a plot beside the JSON file; returns their paths."""
+    page, picture = path.with_suffix(".md"), path.with_suffix(".png")
+    reasons = [f"- {of.metric}: {of.reason}." for of in MARGINS.values()]
+    sections = [
+        f"# How often recipe {results['recipe']} holds",
+        tables(results),
+        f"![D(x) and D(G(z)) of every run]({picture.name})",
+        "The margins of equivalence were fixed before the runs:",
+        "\n".join(reasons),
+    ]
+    page.write_text("\n\n".join(sections) + "\n")
+    plot(picture, results)
+    return [page, picture]
+
+
+def tables(results: Mapping[str, Any]) -> str:
+    """The runs as Markdown: by twin and start, failures, equivalence."""
+    runs = results["runs"]
+    rows = []
+    for twin in TWINS:
+        seeds, perturbed = _by_start(runs, twin)
+        if seeds:
+            rows.append([twin, "seeds", *_cells(seeds)])
+        if perturbed:
+            rows.append([twin, "one ulp from seed 0", *_cells(perturbed)])
+    rows.append(["all", "", *_cells(runs)])
+    return "\n\n".join(
+        [
+            markdown_table(_HEADER, rows),
+            _LEGEND,
+            _failure_rate(runs, results["recipe"]),
+            _equivalence(runs),
+            _how(results),
+        ]
+    )
+
+
+def _by_start(runs: Sequence[Run], twin: str) -> tuple[list[Run], list[Run]]:
+    """A twin's runs of seeds, and those of perturbed initial weights."""
+    of_twin = [run for run in runs if run["twin"] == twin]
+    return (
+        [run for run in of_twin if not run["perturbed"]],
+        [run for run in of_twin if run["perturbed"]],
+    )
+
+
+def _values(runs: Sequence[Run], metric: str) -> list[float]:
+    """A score of every run, or its ``worst_margin`` or ``final_margin``."""
+    return [
+        (
+            run["scores"]
+            | {f"{kind}_margin": mean for kind, mean in run["margin"].items()}
+        )[metric]
+        for run in runs
+    ]
+
+
+def _cells(runs: Sequence[Run]) -> list[str]:
+    """A row of the table, from its number of runs on."""
+    confidence = _values(runs, "confidence")
+    distance = _values(runs, "frechet_distance")
+    return [
+        f"{len(runs)}",
+        f"{sum(bool(run['collapse']) for run in runs)}",
+        f"{sum(shows_digits(run['scores']) for run in runs)}",
+        f"{min(_values(runs, 'digits'))}",
+        f"{max(_values(runs, 'largest_share')):.2f}",
+        f"{np.median(confidence):.2f} ({min(confidence):.2f})",
+        f"{np.median(distance):.1f} "
+        f"({min(distance):.1f} to {max(distance):.1f})",
+        f"{max(_values(runs, 'worst_margin')):z.2f}",
+        f"{np.median(_values(runs, 'final_margin')):z.2f}",
+    ]
+
+
+def _failure_rate(runs: Sequence[Run], recipe: str) -> str:
+    """How many runs failed, and the failure rate that this still allows."""
+    # The only recipe that is meant to make digits from every start.
+    must_show_digits = recipe == "digits"
+    failures = sum(
+        bool(run["collapse"])
+        or (must_show_digits and not shows_digits(run["scores"]))
+        for run in runs
+    )
+    low, high = clopper_pearson(failures, len(runs))
+    what = "collapsed or made no digits" if must_show_digits else "collapsed"
+    return (
+        f"Runs: {len(runs)}; failures ({what}): {failures}. If runs are "
+        f"independent, this allows a failure rate of {low:.1%} to {high:.1%} "
+        "(Clopper-Pearson, 95 %)."
+    )
+
+
+def _equivalence(runs: Sequence[Run]) -> str:
+    """Two one-sided tests of each metric over the seeds."""
+    ours, theirs = (_by_start(runs, twin)[0] for twin in TWINS)
+    fewest = min(len(ours), len(theirs))
+    if fewest < FEWEST_SEEDS:
+        return (
+            f"Equivalence of the twins takes {FEWEST_SEEDS} seeds of each; "
+            f"here are {fewest}."
+        )
+    rows = []
+    for name, margin in MARGINS.items():
+        samples = _values(ours, name), _values(theirs, name)
+        interval, is_equivalent = compare(margin, *samples)
+        kind = "ratio" if margin.is_ratio else "difference"
+        rows.append(
+            [
+                f"{margin.metric}, {kind}",
+                *(
+                    f"{np.mean(of):.3g} ± {np.std(of, ddof=1):.2g}"
+                    for of in samples
+                ),
+                f"{interval.estimate:z.3f} "
+                f"({interval.low:z.3f} to {interval.high:z.3f})",
+                f"{margin.low:.2f} to {margin.high:.2f}",
+                "equivalent" if is_equivalent else "not shown equivalent",
+            ]
+        )
+    header = ["over the seeds", *(f"{twin}, mean ± sd" for twin in TWINS)]
+    header += ["PyTorch against JAX (90 %)", "margin", "verdict (TOST, 5 %)"]
+    return markdown_table(header, rows)
+
+
+def _how(results: Mapping[str, Any]) -> str:
+    """What the runs were made on, and what judged them."""
+    config = results["config"]
+    machines = " ".join(f"{describe(of)};" for of in results["machines"])
+    precision = config["precision"]
+    if config["compute"] != "full":
+        precision = f"{config['compute']}, weights {precision}"
+    return (
+        f"{machines} {precision}; {config['steps']:,} iterations. The digit "
+        f"classifier judges {SAMPLES:,} samples of each run against "
+        f"{results['judged_by']}."
+    )
+
+
+_CURVES = {
+    "real_probability": ("D(x)", BLUE),
+    "fake_probability": ("D(G(z))", ORANGE),
+}
+_HELD: dict[str, Any] = {"linewidth": 0.8, "alpha": 0.5}
+# In front of all others.
+_LOST: dict[str, Any] = {
+    "color": "black",
+    "linestyle": "--",
+    "linewidth": 1.2,
+    "zorder": 3,
+}
+
+
+def plot(path: Path, results: Mapping[str, Any]) -> None:
+    """Every run's D(x) and D(G(z)) over its iterations, a panel for a twin.
+
+    Runs that collapsed are black and dashed.
+    """
+    figure = Figure(figsize=(11, 4.4), layout="constrained")
+    panels = figure.subplots(1, len(TWINS), sharex=True, sharey=True)
+    for axis, twin in zip(panels, TWINS, strict=True):
+        runs = [run for run in results["runs"] if run["twin"] == twin]
+        for run in runs:
+            for name, (_, color) in _CURVES.items():
+                style = _LOST if run["collapse"] else _HELD | {"color": color}
+                course = run["course"]
+                axis.plot(course["step"], course[name], **style)
+        lost = sum(bool(run["collapse"]) for run in runs)
+        axis.axhline(0.5, color=GREY, linewidth=0.8, linestyle=":")
+        axis.set_ylim(0, 1)
+        axis.set_xlabel("iteration")
+        axis.set_title(f"{twin}, runs: {len(runs)}, collapsed: {lost}")
+    handles = [
+        Line2D([], [], color=color, label=label)
+        for label, color in _CURVES.values()
+    ]
+    if any(run["collapse"] for run in results["runs"]):
+        handles.append(Line2D([], [], label="collapsed", **_LOST))
+    panels[0].set_ylabel("mean probability")
+    figure.legend(handles=handles, loc="outside right center")
+    figure.suptitle(f"recipe {results['recipe']}")
+    figure.savefig(path, dpi=100)

@@ -1,0 +1,26 @@
+"""What ``import jax_gan`` offers."""
+
+from jax_gan.accelerate import FORMS
+from jax_gan.create import create
+from jax_gan.device import fetch, place, select_device
+from jax_gan.sample import device_stream, discriminate, sample_images
+from jax_gan.seeds import stack_games, train_seeds
+from jax_gan.train import train, train_step
+from jax_gan.weights import from_numpy, to_numpy
+
+__all__ = [
+    "FORMS",
+    "create",
+    "device_stream",
+    "discriminate",
+    "fetch",
+    "from_numpy",
+    "place",
+    "sample_images",
+    "select_device",
+    "stack_games",
+    "to_numpy",
+    "train",
+    "train_seeds",
+    "train_step",
+]

@@ -1,0 +1,26 @@
+"""What ``import torch_ref`` offers."""
+
+from torch_ref.accelerate import FORMS
+from torch_ref.create import create
+from torch_ref.device import fetch, place, select_device
+from torch_ref.sample import device_stream, discriminate, sample_images
+from torch_ref.seeds import stack_games, train_seeds
+from torch_ref.train import train, train_step
+from torch_ref.weights import from_numpy, to_numpy
+
+__all__ = [
+    "FORMS",
+    "create",
+    "device_stream",
+    "discriminate",
+    "fetch",
+    "from_numpy",
+    "place",
+    "sample_images",
+    "select_device",
+    "stack_games",
+    "to_numpy",
+    "train",
+    "train_seeds",
+    "train_step",
+]
