@@ -94,7 +94,7 @@ def load_config(folder: Path) -> Config:
         raise InputError(f"{path}: {error}") from error
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{path} is damaged ({error}): restore it or train anew"
+            f"{path} is damaged ({error}): restore it, or retrain from scratch"
         ) from error
 
 
@@ -178,7 +178,7 @@ def load_checkpoint(folder: Path) -> tuple[int, dict[str, NDArray]]:
     except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(
             f"{path} is damaged ({' '.join(str(error).split())}): restore it "
-            "or train anew"
+            "or retrain from scratch"
         ) from error
 
 
