@@ -12,7 +12,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
@@ -152,8 +151,9 @@ def usual(stability: Mapping[str, Any]) -> tuple[str, str]:
     scores = [one["scores"] for one in stability["runs"]]
 
     def between(name: str, form: str) -> str:
-        low, high = np.min(values := [s[name] for s in scores]), np.max(values)
-        return f"{low:{form}} to {high:{form}}"
+        values = [of[name] for of in scores]
+        ends = f"{min(values):{form}}", f"{max(values):{form}}"
+        return " to ".join(dict.fromkeys(ends))
 
     return (
         f"usual, {len(scores)} runs",

@@ -54,6 +54,6 @@ def test_usual_is_the_range_of_every_score():
     found = demo.usual({"runs": [{"scores": s} for s in scores]})
     assert found == (
         "usual, 2 runs",
-        "9 to 10 digits, largest share 20% to 20%, confidence 0.80 to 0.95, "
+        "9 to 10 digits, largest share 20%, confidence 0.80 to 0.95, "
         "Fréchet distance 20.0 to 30.0",
     )
