@@ -268,6 +268,13 @@ def _stability(options: argparse.Namespace) -> int:
     )
     runs = stability.plan_runs(options.seeds, options.perturbed)
     _require_place(options.out)
+    for suffix in (".md", ".png"):
+        taken = options.out.with_suffix(suffix)
+        if taken.exists() and not options.out.exists():
+            raise InputError(
+                f"--out {options.out}: {taken} exists already, and the page "
+                "would take its place; choose another name"
+            )
     # A process of spawn imports this module, and PyTorch with it, before
     # measure can tell it how many threads to start.
     os.environ["OMP_NUM_THREADS"] = "1"

@@ -51,6 +51,7 @@ def main() -> int:
 
 def _demo(folder: Path) -> int:
     console = Console()
+    stability = load_stability(STABILITY)
     console.rule(f"1. The same steps? {COMPARED} iterations in float64")
     exact = recipe(DEFAULT, precision="float64")
     # JAX computes beside PyTorch here: with more threads they fight for cores.
@@ -100,8 +101,7 @@ def _demo(folder: Path) -> int:
         table.add_row(f"images/s, {name}", f"{speed:,.0f}, float32")
     for name, of in quality.items():
         table.add_row(f"{SAMPLES:,} samples, {name}", describe(of))
-    if STABILITY.exists():
-        table.add_row(*usual(load_stability(STABILITY)))
+    table.add_row(*usual(stability))
     table.add_row("digits from the same noise", str(folder / "samples.png"))
     table.add_row("their curves", str(folder / "curves.png"))
     for name, twin in TWINS.items():

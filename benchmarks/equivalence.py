@@ -69,7 +69,7 @@ MARGINS = {
         "final D(x) - D(G(z))",
         -0.05,
         0.05,
-        "half of that: a run's last mean varies less than its largest",
+        "half of that, as it says where a run ends, not what it went through",
     ),
 }
 

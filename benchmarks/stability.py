@@ -262,6 +262,15 @@ def _open(path: Path, plan: Plan) -> dict[str, Any]:
     return results
 
 
+_KINDS = {
+    "recipe": str,
+    "config": dict,
+    "judged_by": str,
+    "machines": list,
+    "runs": list,
+}
+
+
 def load_stability(path: Path) -> dict[str, Any]:
     """What ``measure`` wrote.
 
@@ -272,13 +281,18 @@ def load_stability(path: Path) -> dict[str, Any]:
         results = json.loads(path.read_text())
         known = (results["schema"], results["version"]) == (SCHEMA, VERSION)
         if known:
+            for name, kind in _KINDS.items():
+                if not isinstance(results[name], kind):
+                    raise TypeError(f"{name} is no {kind.__name__}")
             for run in results["runs"]:
-                Run(*(run[k] for k in Run._fields))
+                TWINS[Run(*(run[k] for k in Run._fields)).twin]
+                results["machines"][run["machine"]]
                 summary(run)
-                margins(run["course"])
+                if run["margin"] != margins(run["course"]):
+                    raise ValueError("a margin is not that of its course")
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (LookupError, ValueError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path} is no stability file or is damaged ({error!r}): name "
             "another --out"

@@ -126,17 +126,23 @@ def _failure_rate(runs: Sequence[Run], recipe: str) -> str:
     """How many runs failed, and the failure rate that this still allows."""
     # The only recipe that is meant to make digits from every start.
     must_show_digits = recipe == "digits"
-    failures = sum(
-        bool(run["collapse"])
-        or (must_show_digits and not shows_digits(run["scores"]))
-        for run in runs
-    )
+
+    def failed(run: Run) -> bool:
+        poor = must_show_digits and not shows_digits(run["scores"])
+        return bool(run["collapse"]) or poor
+
+    failures = sum(map(failed, runs))
     low, high = clopper_pearson(failures, len(runs))
+    starts = {run["seed"] for run in runs}
+    lost = {run["seed"] for run in runs if failed(run)}
+    _, per_start = clopper_pearson(len(lost), len(starts))
     what = "collapsed or made no digits" if must_show_digits else "collapsed"
     return (
-        f"Runs: {len(runs)}; failures ({what}): {failures}. If runs are "
-        f"independent, this allows a failure rate of {low:.1%} to {high:.1%} "
-        "(Clopper-Pearson, 95 %)."
+        f"Runs: {len(runs)}; failures ({what}): {failures}. Were the runs "
+        f"independent, this would allow a failure rate of {low:.1%} to "
+        f"{high:.1%} (Clopper-Pearson, 95 %). They share {len(starts)} seeds, "
+        f"of which {len(lost)} failed in any run: by seeds alone the rate may "
+        f"be up to {per_start:.1%}."
     )
 
 

@@ -17,6 +17,7 @@ from experiment.config import Config, InputError
 from experiment.recipes import recipe
 from experiment.stream import fixed_noise
 from experiment.training import run_training
+from experiment.watch import Collapse
 
 # What may differ between a run and its continuation.
 _FREE_ON_RESUME = ("steps", "sample_every")
@@ -64,6 +65,12 @@ def train(twin: ModuleType, options: argparse.Namespace) -> int:
                 f"--steps is {config.steps}, and {folder} has {step} "
                 "iterations already: give a larger --steps"
             )
+        collapse = run.load_collapse(folder)
+        if collapse and options.stop_when_collapsed:
+            raise InputError(
+                f"{folder} {collapse}. To resume all the same, leave "
+                "--stop-when-collapsed out"
+            )
         game = _restored(twin, game, state, folder)
         advance = twin.FORMS[form](game)
         run.save_config(folder, config)
@@ -96,7 +103,8 @@ def train(twin: ModuleType, options: argparse.Namespace) -> int:
     last = f"samples/{outcome.step:06d}.png"
     for name in ("samples.gif", "curves.png", last):
         print(folder / name)
-    return int(outcome.step < config.steps)
+    collapsed = run.load_collapse(folder) is not None
+    return int(options.stop_when_collapsed and collapsed)
 
 
 def _with_weights(twin: ModuleType, game: Any, state: Any, origin: Path) -> Any:
@@ -226,6 +234,7 @@ def evaluate(twin: ModuleType, options: argparse.Namespace) -> int:
     from experiment.evaluate import print_scores
 
     config, step, game = _game_of(twin, options, ())
+    collapse = run.load_collapse(options.run)
     splits = datasets.load_splits(options.data_dir, options.download)
     scores = evaluate_game(twin, config, game, splits, options.n)
     results = {
@@ -235,9 +244,10 @@ def evaluate(twin: ModuleType, options: argparse.Namespace) -> int:
         "judged_by": splits.name,
         "scores": {name: s._asdict() for name, s in scores.items()},
     }
+    path = run.save_evaluation(options.run, results)
     print_scores(scores, splits)
-    _print_collapse(options.run)
-    print(run.save_evaluation(options.run, results))
+    _print_collapse(collapse)
+    print(path)
     return 0
 
 
@@ -246,6 +256,7 @@ def info(twin: ModuleType, options: argparse.Namespace) -> int:
     config = (
         run.load_config(options.run) if options.run else recipe(options.recipe)
     )
+    collapse = run.load_collapse(options.run) if options.run else None
     twin.select_device("auto", config)
     blank = np.zeros((1, *datasets.sample_shape(config)), config.dtype)
     state = twin.to_numpy(twin.create(config, blank))
@@ -269,12 +280,10 @@ def info(twin: ModuleType, options: argparse.Namespace) -> int:
         table.add_row("in all", "", f"{total:,}")
         console.print()
         console.print(table)
-    if options.run:
-        _print_collapse(options.run)
+    _print_collapse(collapse)
     return 0
 
 
-def _print_collapse(folder: Path) -> None:
-    collapse = run.load_collapse(folder)
+def _print_collapse(collapse: Collapse | None) -> None:
     if collapse:
         print(f"\nThis run {collapse}")

@@ -69,13 +69,13 @@ _DCGAN = Config(
     sample_every=200,
 )
 
-# A DCGAN small enough to make digits in a minute or two on a CPU, and from
-# every start. The dense layer lets D judge the whole digit, not only its
-# strokes: without it the Fréchet distance stays near 50. Adam forgets a
-# gradient at once (b1 0) and its size within a hundred iterations (b2 .99):
-# when D's gradients grow suddenly, no step is longer than ten learning rates. G
-# learns faster than D (Heusel et al. 2017: two time scales), so that D is never
-# certain.
+# A DCGAN small enough to make digits in a minute or two on a CPU, and from each
+# of the starts that were tried. The dense layer lets D judge the whole digit,
+# not only its strokes: without it the Fréchet distance stays near 50. Adam
+# forgets a gradient at once (b1 0) and its size within a hundred iterations
+# (b2 .99): no step is longer than ten learning rates, however suddenly D's
+# gradients grow. G learns faster than D (two time scales, Heusel et al. 2017),
+# so that D was not certain in these iterations.
 _DIGITS = replace(
     _DCGAN,
     recipe="digits",

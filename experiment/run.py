@@ -132,7 +132,10 @@ def load_collapse(folder: Path) -> Collapse | None:
         return None
     try:
         collapse = Collapse(**json.loads(path.read_text()))
-        if not 0 < int(collapse.since) <= int(collapse.noticed):
+        iterations = collapse.since, collapse.noticed
+        if not all(type(number) is int for number in iterations):
+            raise ValueError("its iterations are not whole numbers")
+        if not 0 < collapse.since <= collapse.noticed:
             raise ValueError("its iterations are out of order")
         SIGNS[collapse.sign]
         return collapse
@@ -241,6 +244,9 @@ def load_metrics(folder: Path) -> dict[str, NDArray[np.float64]]:
     }
 
 
+_NEEDED = {"step", "generator_loss", "real_probability", "fake_probability"}
+
+
 def _rows(path: Path) -> list[dict[str, Any]]:
     """The lines of a log; one that a crash cut short is left out."""
     rows = []
@@ -249,7 +255,8 @@ def _rows(path: Path) -> list[dict[str, Any]]:
             row = json.loads(line)
         except ValueError:
             continue
-        if isinstance(row, dict) and row.keys() >= {"step", "generator_loss"}:
+        known = isinstance(row, dict) and row.keys() >= _NEEDED
+        if known and all(isinstance(v, int | float) for v in row.values()):
             rows.append(row)
     return rows
 

@@ -98,9 +98,12 @@ def run_training(
     saved = step if step else None
     stop = _StopRequest()
     watch = Watch(data_spread(config, data))
-    if past := run.load_metrics(folder):
-        watch.update(past)
+    past = watch.follow(run.load_metrics(folder))
     collapse = run.load_collapse(folder)
+    if past and not collapse:  # of a run that was not watched
+        collapse = past
+        run.save_collapse(folder, past)
+        _say(console, str(past))
     try:
         if step == 0:
             run.save_checkpoint(folder, 0, twin.to_numpy(game))

@@ -19,6 +19,8 @@ WINDOW = 500  # iterations that a sign must last
 REAL_CERTAIN, FAKE_CERTAIN = 0.99, 0.01  # mean D(x) above, D(G(z)) below
 ONE_IMAGE = 0.02  # spread of samples over that of the data, below
 
+_PIECE = 50  # iterations of a past run between two looks at the window
+
 SIGNS = {
     "D saturated": "D tells every sample from the data with certainty, so G "
     "learns nothing any more",
@@ -70,7 +72,7 @@ def data_spread(config: Config, data: NDArray[np.floating]) -> float:
 
 
 class Watch:
-    """Follows a run's metrics, in order, and sees its first collapse."""
+    """Follows a run's metrics, in order, and sees a collapse."""
 
     def __init__(self, data_spread: float):
         """Starts with no history.
@@ -84,6 +86,16 @@ class Watch:
         self._fake: deque[float] = deque(maxlen=WINDOW)
         # nan where it was not measured
         self._spread: deque[float] = deque(maxlen=WINDOW)
+
+    def follow(self, history: dict[str, NDArray[Any]]) -> Collapse | None:
+        """The first collapse in the past of a run; ``history`` may be empty."""
+        length = len(history.get("step", ()))
+        found = None
+        for first in range(0, length, _PIECE):
+            piece = slice(first, first + _PIECE)
+            seen = self.update({k: v[piece] for k, v in history.items()})
+            found = found or seen
+        return found
 
     def update(self, history: dict[str, NDArray[Any]]) -> Collapse | None:
         """The collapse that the window shows after more iterations, if any.

@@ -119,7 +119,7 @@ def _layer_gap(kind, shape, features, bias):
         del values["bias"]
 
     def in_jax(h, **params):
-        layer = getattr(ours, kind)(features, CONFIG, 1.0, use_bias=bias)
+        layer = getattr(ours, kind)(features, CONFIG, use_bias=bias)
         return layer.apply({"params": params}, h)
 
     def in_torch(h, kernel, **params):
