@@ -121,10 +121,12 @@ def test_a_run_that_collapses(twin, tmp_path, capsys):
     assert said.count("collapsed at iteration") == 1
     assert f"{found.since:,} (D saturated)" in said
     rows = run.load_metrics(out)
-    lost = np.flatnonzero(
-        (rows["real_probability"] > 0.99) & (rows["fake_probability"] < 0.01)
-    )[0]
-    assert found.noticed <= lost + 1000
+    real, fake = (
+        rows[f"{kind}_probability"].reshape(-1, CHUNK).mean(1)
+        for kind in ("real", "fake")
+    )
+    alive = np.flatnonzero((real < 0.99) | (fake > 0.01))[-1]
+    assert found.noticed <= (alive + 1) * CHUNK + 1000
 
     # The folder repeats it, and a resumed run does not say it twice.
     assert command("info", "--run", out) == 0
@@ -134,7 +136,7 @@ def test_a_run_that_collapses(twin, tmp_path, capsys):
     assert run.load_collapse(out) == found
 
 
-def test_stop_when_collapsed(tmp_path, capsys):
+def test_stop_when_collapsed(tmp_path, capsys, refused):
     out = tmp_path / "run"
     options = ["--steps", 5000, "--out", out, "--stop-when-collapsed"]
     assert _run(jax_gan, "train", *LOST, *options) == 1
@@ -144,6 +146,27 @@ def test_stop_when_collapsed(tmp_path, capsys):
     last = capsys.readouterr().out.split()[-1]
     assert last == f"{out}/samples/{step:06d}.png"
     assert (out / "samples" / f"{step:06d}.png").exists()
+    # Whoever repeats the command on a failure does not train a dead game.
+    again = ["train", "--resume", out, "--stop-when-collapsed"]
+    refused(partial(main, "jax_gan"), again, "collapsed", "leave")
+
+
+def test_a_collapse_in_the_last_iterations_is_a_failure(tmp_path):
+    out = tmp_path / "run"
+    options = ["--steps", 1350, "--out", out, "--stop-when-collapsed"]
+    assert _run(jax_gan, "train", *LOST, *options) == 1
+
+
+def test_a_run_of_earlier_versions_is_watched_from_its_start(tmp_path, capsys):
+    """Its metrics are there; its collapse was not written down."""
+    out = tmp_path / "run"
+    assert _run(jax_gan, "train", *LOST, "--steps", 1600, "--out", out) == 0
+    found = run.load_collapse(out)
+    (out / "collapse.json").unlink()
+    capsys.readouterr()
+    assert _run(jax_gan, "train", "--resume", out, "--steps", 1601) == 0
+    assert f"iteration {found.since:,}" in capsys.readouterr().err
+    assert run.load_collapse(out) == found
 
 
 def test_a_checkpoint_before_the_collapse_forgets_it(tmp_path):
@@ -162,11 +185,13 @@ def test_a_checkpoint_before_the_collapse_forgets_it(tmp_path):
         "{}",
         '{"since": 5, "noticed": 4, "sign": "one image"}',
         '{"since": 1, "noticed": 500, "sign": "?"}',
+        '{"since": "1", "noticed": "2", "sign": "one image"}',
     ],
 )
-def test_damaged_collapse_file(content, tmp_path, refused):
+def test_damaged_collapse_file(content, tmp_path, refused, capsys):
     out = tmp_path / "run"
     assert _run(jax_gan, "train", *LOST, "--steps", 2, "--out", out) == 0
+    capsys.readouterr()
     path = out / "collapse.json"
     path.write_text(content)
     command = partial(main, "jax_gan")
