@@ -21,7 +21,12 @@ import torch_ref
 from benchmarks.stability import SAMPLES, load_stability
 from experiment import data as datasets
 from experiment import figures, run
-from experiment.evaluate import Scores, score, shows_digits
+from experiment.evaluate import (
+    Scores,
+    describe_scores,
+    score,
+    shows_digits,
+)
 from experiment.machine import describe_machine
 from experiment.parser import Parser, run_command
 from experiment.recipes import DEFAULT, recipe
@@ -100,7 +105,9 @@ def _demo(folder: Path) -> int:
     for name, speed in speeds.items():
         table.add_row(f"images/s, {name}", f"{speed:,.0f}, float32")
     for name, of in quality.items():
-        table.add_row(f"{SAMPLES:,} samples, {name}", describe(of))
+        table.add_row(
+            f"{SAMPLES:,} samples, {name}", describe_scores(of._asdict())
+        )
     table.add_row(*usual(stability))
     table.add_row("digits from the same noise", str(folder / "samples.png"))
     table.add_row("their curves", str(folder / "curves.png"))
@@ -134,16 +141,7 @@ def verdict(collapse: Collapse | None, scores: Scores) -> str:
         return str(collapse)
     if shows_digits(scores._asdict()):
         return MADE_DIGITS
-    return f"made no good digits: {describe(scores)}"
-
-
-def describe(scores: Scores) -> str:
-    """The scores that the demo shows, in one line."""
-    return (
-        f"{scores.digits} digits, largest share {scores.largest_share:.0%}, "
-        f"confidence {scores.confidence:.2f}, "
-        f"Fréchet distance {scores.frechet_distance:.1f}"
-    )
+    return f"made no good digits: {describe_scores(scores._asdict())}"
 
 
 def usual(stability: Mapping[str, Any]) -> tuple[str, str]:

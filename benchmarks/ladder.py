@@ -23,6 +23,7 @@ from benchmarks.results import SCHEMA, VERSION
 from benchmarks.variants import STEPS, iterations, parse
 from benchmarks.worker import Job
 from experiment.config import InputError
+from experiment.files import replace_text
 from experiment.machine import describe_machine
 from experiment.recipes import recipe
 
@@ -253,7 +254,7 @@ def measure(
             raise
         finally:
             if _has_blocks(results):  # else an earlier file would be lost
-                _write(out, results)
+                replace_text(out, json.dumps(results, indent=1) + "\n")
     return 0
 
 
@@ -390,7 +391,7 @@ def _measure_set(plan, results, name, number, out, say, start) -> None:
                 if answer["compiled"]:
                     reason = "it compiled in a timed block"
                     found["refused"][variant] = reason
-            _write(out, results)
+            replace_text(out, json.dumps(results, indent=1) + "\n")
     finally:
         for worker in workers.values():
             worker.stop()
@@ -413,9 +414,3 @@ def _jiffies() -> tuple[int, int] | None:
         return None
     numbers = list(map(int, path.read_text().split("\n", 1)[0].split()[1:9]))
     return numbers[3] + numbers[4], sum(numbers)
-
-
-def _write(out: Path, results: dict[str, Any]) -> None:
-    beside = out.with_name(out.name + ".partial")
-    beside.write_text(json.dumps(results, indent=1) + "\n")
-    os.replace(beside, out)

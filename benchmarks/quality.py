@@ -9,7 +9,6 @@ command goes on with it.
 """
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from itertools import product
 from math import exp
@@ -27,6 +26,7 @@ import torch_ref
 from experiment.config import Config, InputError
 from experiment.data import Splits, load
 from experiment.evaluate import score
+from experiment.files import replace_text
 from experiment.machine import describe_machine
 from experiment.pages import describe, markdown_table
 from experiment.recipes import recipe
@@ -108,9 +108,7 @@ def study(
         scores = score(images, splits)._asdict()
         of_run = dict(zip(keys, run, strict=True))
         results["runs"].append({**of_run, "scores": scores})
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(results, indent=1) + "\n")
-        os.replace(partial, path)
+        replace_text(path, json.dumps(results, indent=1) + "\n")
     return results
 
 

@@ -19,7 +19,7 @@ from benchmarks.results import (
     whole_sets,
 )
 from benchmarks.stability import load_stability
-from experiment.evaluate import Scores, score_rows
+from experiment.evaluate import Scores, describe_scores, score_rows
 from experiment.pages import describe, markdown_table
 from experiment.recipes import RECIPES
 from parity_tests.report import rung_rows
@@ -104,7 +104,7 @@ def _demo(results: dict[str, Any]) -> str:
     for name, speed in results["images_per_second"].items():
         rows.append([f"images/s, {name}", f"{speed:,}"])
     for name, of in results["quality"].items():
-        shown = demo.describe(Scores(**of))
+        shown = describe_scores(of)
         rows.append([f"{of['images']:,} samples, {name}", shown])
     rows.append([*demo.usual(load_stability(demo.STABILITY))])
     rows += [[name, text] for name, text in results["verdicts"].items()]

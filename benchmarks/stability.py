@@ -23,7 +23,8 @@ import numpy as np
 
 from experiment.config import Config, InputError
 from experiment.data import DIGITS, load, load_splits
-from experiment.evaluate import score
+from experiment.evaluate import describe_scores, score
+from experiment.files import replace_text
 from experiment.initial import moved_by_one_ulp
 from experiment.machine import describe_machine
 from experiment.recipes import recipe
@@ -126,7 +127,7 @@ def measure(
             one = {**future.result(), "machine": number}
             results["runs"].append(one)
             results["runs"].sort(key=lambda r: [r[k] for k in Run._fields])
-            _write(path, results)
+            replace_text(path, json.dumps(results) + "\n")
             say(f"{count}/{len(missing)}  {futures[future]}: {summary(one)}")
     except BrokenProcessPool as error:
         raise InputError(
@@ -140,15 +141,9 @@ def measure(
 
 def summary(run: dict[str, Any]) -> str:
     """One line of a run's result."""
-    of = run["scores"]
     lost = run["collapse"]
     end = f"collapsed at iteration {lost['since']:,}, " if lost else ""
-    return (
-        f"{end}{of['digits']} digits, largest share "
-        f"{of['largest_share']:.0%}, confidence {of['confidence']:.2f}, "
-        f"Fréchet distance {of['frechet_distance']:.1f}, "
-        f"{run['seconds']:.0f} s"
-    )
+    return f"{end}{describe_scores(run['scores'])}, {run['seconds']:.0f} s"
 
 
 def _settle(counter: Any) -> None:
@@ -302,9 +297,3 @@ def load_stability(path: Path) -> dict[str, Any]:
             f"{path} is not a {SCHEMA} of version {VERSION}: name another --out"
         )
     return results
-
-
-def _write(path: Path, results: dict[str, Any]) -> None:
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(results) + "\n")
-    os.replace(partial, path)

@@ -94,6 +94,22 @@ def score(images: NDArray[np.floating], splits: Splits) -> Scores:
     )
 
 
+def describe_scores(scores: Mapping[str, float]) -> str:
+    """The scores that ``shows_digits`` judges, in one line.
+
+    Example:
+        >>> print(describe_scores({"digits": 10, "largest_share": 0.14,
+        ...     "confidence": 0.91, "frechet_distance": 22.8}))
+        10 digits, largest share 14%, confidence 0.91, Fréchet distance 22.8
+    """
+    return (
+        f"{scores['digits']} digits, largest share "
+        f"{scores['largest_share']:.0%}, confidence "
+        f"{scores['confidence']:.2f}, Fréchet distance "
+        f"{scores['frechet_distance']:.1f}"
+    )
+
+
 def shows_digits(scores: Mapping[str, float]) -> bool:
     """Whether samples show digits: all ten, none too often, recognisable.
 

@@ -25,6 +25,7 @@ from safetensors.numpy import save_file
 from tensorboard.summary import Writer
 
 from experiment.config import Config, InputError
+from experiment.files import replace_text
 from experiment.recipes import recipe
 from experiment.watch import SIGNS, Collapse
 
@@ -100,25 +101,25 @@ def load_config(folder: Path) -> Config:
 
 def save_config(folder: Path, config: Config) -> None:
     """Replaces the config of a run folder."""
-    _write(folder / "config.json", json.dumps(asdict(config), indent=2))
+    replace_text(folder / "config.json", json.dumps(asdict(config), indent=2))
 
 
 def save_origin(folder: Path, origin: Path, step: int) -> None:
     """Keeps which run, at which iteration, the initial weights came from."""
     text = json.dumps({"run": str(origin), "iteration": step}) + "\n"
-    _write(folder / "initial_weights.json", text)
+    replace_text(folder / "initial_weights.json", text)
 
 
 def save_evaluation(folder: Path, results: Mapping[str, Any]) -> Path:
     """Replaces what was last measured of a run's samples."""
     path = folder / "metrics.json"
-    _write(path, json.dumps(results, indent=1) + "\n")
+    replace_text(path, json.dumps(results, indent=1) + "\n")
     return path
 
 
 def save_collapse(folder: Path, collapse: Collapse) -> None:
     """Keeps the collapse that the watch saw."""
-    _write(folder / "collapse.json", json.dumps(asdict(collapse)) + "\n")
+    replace_text(folder / "collapse.json", json.dumps(asdict(collapse)) + "\n")
 
 
 def load_collapse(folder: Path) -> Collapse | None:
@@ -206,7 +207,9 @@ class MetricsLog:
             (folder / "collapse.json").unlink()
         if self._path.exists():
             kept = [row for row in _rows(self._path) if row["step"] <= step]
-            _write(self._path, "".join(json.dumps(row) + "\n" for row in kept))
+            replace_text(
+                self._path, "".join(json.dumps(row) + "\n" for row in kept)
+            )
 
     def append(self, history: Mapping[str, NDArray]) -> None:
         """Adds iterations; TensorBoard gets their mean.
@@ -259,9 +262,3 @@ def _rows(path: Path) -> list[dict[str, Any]]:
         if known and all(isinstance(v, int | float) for v in row.values()):
             rows.append(row)
     return rows
-
-
-def _write(path: Path, text: str) -> None:
-    beside = path.with_name(path.name + ".partial")
-    beside.write_text(text)
-    os.replace(beside, path)
