@@ -98,7 +98,9 @@ def clopper_pearson(
 
 
 def difference_of_means(
-    ours: Sequence[float], theirs: Sequence[float], confidence: float = 0.9
+    ours: Sequence[float],
+    theirs: Sequence[float],
+    confidence: float = 1 - 2 * LEVEL,
 ) -> Interval:
     """Mean of theirs less mean of ours, with Welch's interval.
 
@@ -133,7 +135,9 @@ def difference_of_means(
 
 
 def ratio_of_geometric_means(
-    ours: Sequence[float], theirs: Sequence[float], confidence: float = 0.9
+    ours: Sequence[float],
+    theirs: Sequence[float],
+    confidence: float = 1 - 2 * LEVEL,
 ) -> Interval:
     """Geometric mean of theirs over that of ours, with Welch's interval.
 
