@@ -21,6 +21,7 @@ from benchmarks.ladder import (
 from benchmarks.quality import study, tables
 from benchmarks.readme import ROOT, render
 from benchmarks.results import load
+from benchmarks.statistics import ENOUGH_SETS, FEWEST_SETS
 from benchmarks.variants import FORMS
 from benchmarks.worker import TOLERANCES
 from experiment.config import InputError
@@ -45,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Times the faster forms of both twins in turns, and "
         "reports what the times say.",
         epilog="Start with: python -m benchmarks ladder --workloads lecture "
-        "--variants headline --rounds 5 --sets 1 --out runs/ladder.json",
+        "--variants headline --rounds 5 --sets 2 --out runs/ladder.json",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     ladder = commands.add_parser(
@@ -88,10 +89,15 @@ def _parser() -> argparse.ArgumentParser:
         f"{OTHERS['cpu']} (on a GPU: {OTHERS['gpu']})",
     )
     ladder.add_argument(
-        "--rounds", type=int, default=30, help="in a set (default: 30)"
+        "--rounds", type=int, default=10, help="in a set (default: 10)"
     )
     ladder.add_argument(
-        "--sets", type=int, default=3, help="of processes (default: 3)"
+        "--sets",
+        type=int,
+        default=ENOUGH_SETS,
+        help="of fresh processes; an interval is over sets, so more rounds do "
+        f"not narrow it: {FEWEST_SETS} sets are the fewest that have one, and "
+        f"{ENOUGH_SETS} find most ratios of 1.05 (default: {ENOUGH_SETS})",
     )
     ladder.add_argument(
         "--budget",

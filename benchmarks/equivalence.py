@@ -14,6 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
+from benchmarks.statistics import Interval
+
 LEVEL = 0.05  # of each of the two tests
 
 
@@ -74,14 +76,6 @@ MARGINS = {
 }
 
 
-class Interval(NamedTuple):
-    """A difference or a ratio of means with its confidence interval."""
-
-    estimate: float
-    low: float
-    high: float
-
-
 def clopper_pearson(
     failures: int, runs: int, confidence: float = 0.95
 ) -> tuple[float, float]:
@@ -104,22 +98,25 @@ def clopper_pearson(
 
 
 def difference_of_means(
-    ours: Sequence[float], theirs: Sequence[float]
+    ours: Sequence[float],
+    theirs: Sequence[float],
+    confidence: float = 1 - 2 * LEVEL,
 ) -> Interval:
-    """Mean of theirs less mean of ours, with Welch's 90 % interval.
+    """Mean of theirs less mean of ours, with Welch's interval.
 
     With d the difference of the means and v = s^2 / n of each sample (s its
     standard deviation, n its size), the interval is d +- t sqrt(v1 + v2). t is
-    the .95 quantile of Student's distribution with (v1 + v2)^2 / (v1^2 /
-    (n1 - 1) + v2^2 / (n2 - 1)) degrees of freedom. These are undefined where
-    neither sample varies; there the interval is the difference itself.
+    the (1 + confidence) / 2 quantile of Student's distribution with (v1 +
+    v2)^2 / (v1^2 / (n1 - 1) + v2^2 / (n2 - 1)) degrees of freedom. These are
+    undefined where neither sample varies; there the interval is the difference
+    itself. The default is the interval of two one-sided tests at LEVEL.
 
     Raises:
         ValueError: a sample has fewer than two values.
 
     Example:
         >>> found = difference_of_means([9.0, 10.0, 11.0], [10.0, 11.0, 12.0])
-        >>> print("{:.2f} ({:.2f} to {:.2f})".format(*found))
+        >>> print(f"{found:.2f}")
         1.00 (-0.74 to 2.74)
         >>> difference_of_means([10.0, 10.0], [10.0, 10.0])
         Interval(estimate=0.0, low=0.0, high=0.0)
@@ -132,24 +129,27 @@ def difference_of_means(
         return Interval(difference, difference, difference)
     squares = np.array([np.var(ours, ddof=1), np.var(theirs, ddof=1)]) / sizes
     freedom = squares.sum() ** 2 / (squares**2 / (sizes - 1)).sum()
-    half = float(stats.t.ppf(1 - LEVEL, freedom) * squares.sum() ** 0.5)
+    quantile = stats.t.ppf((1 + confidence) / 2, freedom)
+    half = float(quantile * squares.sum() ** 0.5)
     return Interval(difference, difference - half, difference + half)
 
 
 def ratio_of_geometric_means(
-    ours: Sequence[float], theirs: Sequence[float]
+    ours: Sequence[float],
+    theirs: Sequence[float],
+    confidence: float = 1 - 2 * LEVEL,
 ) -> Interval:
-    """Geometric mean of theirs over that of ours, with its 90 % interval.
+    """Geometric mean of theirs over that of ours, with Welch's interval.
 
     exp of ``difference_of_means`` of the logarithms.
 
     Example:
         >>> found = ratio_of_geometric_means([1.0, 1.1, 0.9], [2.0, 2.2, 1.8])
-        >>> print("{:.2f} ({:.2f} to {:.2f})".format(*found))
+        >>> print(f"{found:.2f}")
         2.00 (1.68 to 2.38)
     """
-    logs = difference_of_means(np.log(ours).tolist(), np.log(theirs).tolist())
-    return Interval(*(float(np.exp(end)) for end in logs))
+    logs = np.log(ours).tolist(), np.log(theirs).tolist()
+    return difference_of_means(*logs, confidence).exp()
 
 
 def compare(

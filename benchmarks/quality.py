@@ -1,19 +1,16 @@
 """The study: how good the samples are, by recipe, loss, twin and seed.
 
 Every run has random numbers of its own, drawn by its framework, so that what
-the seeds differ by is what runs differ by. Twins are equivalent if the ratio
-of their mean Frechet distances lies within 4/5 and 5/4, the margin of
-bioequivalence, by two one-sided tests at 5 %: the 90 % interval of the
-logarithm of that ratio. The file is written as the study goes, and the same
-command goes on with it.
+the seeds differ by is what runs differ by. Whether the twins are equivalent
+is said by ``benchmarks.equivalence``, of the Frechet distance. The file is
+written as the study goes, and the same command goes on with it.
 """
 
 import json
 from collections.abc import Callable, Sequence
 from itertools import product
-from math import exp
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +20,11 @@ from scipy import stats
 
 import jax_gan
 import torch_ref
+from benchmarks.equivalence import (
+    MARGINS,
+    compare,
+    ratio_of_geometric_means,
+)
 from experiment.config import Config, InputError
 from experiment.data import Splits, load
 from experiment.evaluate import score
@@ -36,7 +38,6 @@ SCHEMA, VERSION = "gan-quality", 1
 TWINS = {"JAX": jax_gan, "PyTorch": torch_ref}
 LOSSES = ("saturating", "non-saturating")
 FEWEST_SEEDS = 2  # one has no deviation
-MARGIN = 5 / 4
 _STRETCH = 500
 METRICS = {
     "frechet_distance": "Frechet distance",
@@ -47,18 +48,6 @@ METRICS = {
     "recall": "recall",
     "log_likelihood": "Parzen, nats",
 }
-
-
-class Ratio(NamedTuple):
-    """Of two mean Frechet distances: geometric means, and an interval."""
-
-    middle: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        """The ratio and the ends of its interval."""
-        return f"{self.middle:.2f} ({self.low:.2f} to {self.high:.2f})"
 
 
 def study(
@@ -144,21 +133,6 @@ def load_study(path: Path) -> dict[str, Any]:
     return results
 
 
-def ratio_of_distances(
-    ours: Sequence[float], theirs: Sequence[float], confidence: float
-) -> Ratio:
-    """Mean distance of theirs over ours, with Welch's interval of the log.
-
-    Example:
-        >>> print(ratio_of_distances([1.0, 1.1, 0.9], [2.0, 2.2, 1.8], 0.95))
-        2.00 (1.59 to 2.51)
-    """
-    test = stats.ttest_ind(np.log(theirs), np.log(ours), equal_var=False)
-    ends = test.confidence_interval(confidence)
-    middle = np.mean(np.log(theirs)) - np.mean(np.log(ours))
-    return Ratio(exp(middle), exp(ends.low), exp(ends.high))
-
-
 def tables(results: dict[str, Any]) -> str:
     """The study as Markdown: every metric, and both claims."""
     runs = results["runs"]
@@ -180,14 +154,13 @@ def tables(results: dict[str, Any]) -> str:
         rows.append(row)
     for name, loss in product(recipes, LOSSES):
         ours, theirs = (values(name, loss, twin) for twin in TWINS)
-        ratio = ratio_of_distances(ours, theirs, 0.9)
-        within = ratio.low > 1 / MARGIN and ratio.high < MARGIN
+        ratio, within = compare(MARGINS["frechet_distance"], ours, theirs)
         verdict = "equivalent" if within else "not shown equivalent"
         what = f"{name}, {loss}: PyTorch over JAX (90 %)"
-        claims.append([what, str(ratio), verdict])
+        claims.append([what, f"{ratio:.2f}", verdict])
     for name, twin in product(recipes, TWINS):
         saturating, other = (values(name, loss, twin) for loss in LOSSES)
-        ratio = ratio_of_distances(other, saturating, 0.95)
+        ratio = ratio_of_geometric_means(other, saturating, 0.95)
         verdict = (
             "non-saturating is better"
             if ratio.low > 1
@@ -196,7 +169,7 @@ def tables(results: dict[str, Any]) -> str:
             else "no difference shown"
         )
         what = f"{name}, {twin}: saturating over non-saturating (95 %)"
-        claims.append([what, str(ratio), verdict])
+        claims.append([what, f"{ratio:.2f}", verdict])
     header = ["recipe and loss", "twin", "seeds", *METRICS.values()]
     machine = f"{describe(results['machine'])}; float32."
     judge = f"Judged by {results['plan']['judged_by']}; mean ± 95 % interval."

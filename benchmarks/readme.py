@@ -14,6 +14,7 @@ from benchmarks import demo, quality, stability_report
 from benchmarks.results import (
     Row,
     hardware,
+    lacks_interval,
     refusals,
     tabulate,
     whole_sets,
@@ -200,10 +201,9 @@ def _speed(results: dict[str, Any]) -> str:
             for row in (ours, theirs)
         ]
         roofs = f"{ours.roof_share:.0%}, {theirs.roof_share:.0%}"
-        between = f"{ratio.median:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
         recipe, batch = workload["recipe"], workload["batch_size"]
         title = f"{recipe}, batch {batch}"
-        lines.append([title, *paces, roofs, between, verdict])
+        lines.append([title, *paces, roofs, f"{ratio:.2f}", verdict])
     header = ["recipe", "JAX's best", "PyTorch's best", "of their rooflines"]
     header += ["PyTorch / JAX (95 %)", "JAX is"]
     table = markdown_table(header, lines)
@@ -218,16 +218,18 @@ def _speed(results: dict[str, Any]) -> str:
 
 def _how(results: dict[str, Any]) -> str:
     plan = results["plan"]
-    sets = [whole_sets(of) for of in results["workloads"].values()]
-    fewest = min(len(of) for of in sets if of)
+    timed = [of for of in results["workloads"].values() if whole_sets(of)]
+    fewest = min(timed, key=lambda of: len(whole_sets(of)))
+    lacking = lacks_interval(fewest)
     return (
         f"{hardware(results)}; {_PRODUCTS[plan['matmul']]}; sets of processes: "
-        f"{fewest}, each of {plan['rounds']} rounds."
+        f"{len(whole_sets(fewest))}, each of {plan['rounds']} rounds."
+        + (f" {lacking}" if lacking else "")
     )
 
 
 def _milliseconds(row: Row) -> str:
-    pace = row.milliseconds.median
+    pace = row.milliseconds.estimate
     return f"{pace:.2f}" if pace >= 1 else f"{pace:.3f}"
 
 

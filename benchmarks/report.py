@@ -3,7 +3,7 @@
 import html
 from collections.abc import Callable, Mapping, Sequence
 from io import StringIO
-from math import inf
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from benchmarks.results import (
     Row,
     Table,
     hardware,
+    lacks_interval,
     paces,
     refusals,
     tabulate,
@@ -44,9 +45,12 @@ _LEGEND = (
     "memory at that of a large sum, over the time. First call: compilation, "
     "and again from its cache in a later process. Overtakes after: the "
     "iterations after which it is ahead of the variant that starts fastest. "
-    "Against PyTorch's best: its time over this one's, the median of the pairs "
-    "of a round; the intervals hold for this machine and this hour. Unsettled: "
-    "it was not steady to 2 % when its rounds began."
+    "Against PyTorch's best: its time over this one's, in each set the median "
+    "over the rounds, of all processes of both forms. Times and ratios are "
+    "geometric means over the sets; an interval is Student's t over them and "
+    "holds for this machine in this hour. Verdicts are corrected for their "
+    "number (Holm); a tie is a difference that is not shown. Unsettled: it was "
+    "not steady to 2 % when its rounds began."
 )
 _ENERGY = "J for 1,000 images"  # the last column, where it was counted
 
@@ -120,7 +124,7 @@ def _head(results: Mapping[str, Any]) -> list[str]:
 
 
 def _cells(row: Row) -> list[str]:
-    pace, claim = row.milliseconds, row.claim
+    claim = row.claim
     again = "" if row.cached is None else f", {row.cached:.1f}"
     after = f"{row.break_even:,.0f}"
     after = {0: "at once", inf: "never"}.get(row.break_even, after)
@@ -128,15 +132,13 @@ def _cells(row: Row) -> list[str]:
         after = ""
     against = verdict = ""
     if claim:
-        ratio = claim.ratio
-        against = f"{ratio.median:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
-        verdict = claim.verdict
+        against, verdict = f"{claim.ratio:.2f}", claim.verdict
     remarks = [] if row.settled else ["unsettled"]
     if row.graph_breaks:
         remarks.append(f"{row.graph_breaks} graph breaks")
     return [
         row.variant + (f" ({', '.join(remarks)})" if remarks else ""),
-        f"{pace.median:.3f} ({pace.low:.3f} to {pace.high:.3f})",
+        f"{row.milliseconds:.3f}",
         f"{row.images:,.0f}",
         f"{row.rate / row.roof.peak:.0%}, {row.roof_share:.0%}",
         f"{row.peak_bytes / 2**20:,.0f} MiB",
@@ -156,11 +158,15 @@ def _refusals(workload: Mapping[str, Any]) -> list[str]:
 
 def _notes(workload: Mapping[str, Any], of: Table) -> list[str]:
     notes = _refusals(workload)
+    if why := lacks_interval(workload):
+        notes.append(why)
     if of.floor is None:
         notes.append("No variant was entered twice: there is no verdict.")
     else:
         notes.append(
-            f"Noise floor (A/A): a ratio within {of.floor:.3f} is a tie."
+            "Noise floor (A/A): a form that was entered again differs from "
+            f"itself by a ratio of {of.floor:.3f}; nothing within that is "
+            "called faster or slower."
         )
     for twin, row in of.best_rows().items():
         roof = row.roof
@@ -238,10 +244,11 @@ def _ladder(of: Table) -> str:
         rows = of.rows[::-1]
         for i, row in enumerate(rows):
             middle, low, high = row.milliseconds
+            is_bounded = isfinite(high)
             axis.errorbar(
                 middle,
                 i,
-                xerr=[[middle - low], [high - middle]],
+                xerr=[[middle - low], [high - middle]] if is_bounded else None,
                 fmt="o",
                 capsize=3,
                 color=_color(row.variant),
@@ -257,7 +264,7 @@ def _ladder(of: Table) -> str:
         axis.set_xlim(left=0)
         axis.set_xlabel("ms for an iteration of one game")
 
-    return _plot(draw, "medians and 95 % intervals", 1.4 + 0.3 * len(of.rows))
+    return _plot(draw, "times and 95 % intervals", 1.4 + 0.3 * len(of.rows))
 
 
 def _roofline(tables: Mapping[str, Table]) -> str:
@@ -320,8 +327,13 @@ def _blocks(workload: Mapping[str, Any]) -> str:
 
     def draw(axis: Axes) -> None:
         for name, sets in of.items():
-            times = 1000 * np.concatenate([np.asarray(s) for s in sets])
-            axis.plot(times, **styles[name], label=name, marker=".", lw=0.8)
+            axis.plot(
+                1000 * sets.ravel(),
+                **styles[name],
+                label=name,
+                marker=".",
+                lw=0.8,
+            )
         axis.set_yscale("log")
         axis.set_xlabel("round, all sets")
         axis.set_ylabel("ms an iteration")
@@ -335,7 +347,7 @@ def _break_even(of: Table) -> str:
     def draw(axis: Axes) -> None:
         iterations = np.logspace(1, 6, 100)
         for row in of.rows:
-            total = row.first + iterations * row.milliseconds.median / 1000
+            total = row.first + iterations * row.milliseconds.estimate / 1000
             style = styles[row.variant]
             axis.loglog(iterations, total, **style, label=row.variant, lw=1.2)
         axis.set_xlabel("iterations")

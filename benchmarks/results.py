@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.statistics import (
+    ENOUGH_SETS,
+    FEWEST_SETS,
+    Blocks,
     Claim,
-    Estimate,
-    Sets,
+    Interval,
     estimate,
     judge,
     noise_floor,
@@ -200,7 +202,7 @@ class Row(NamedTuple):
     """
 
     variant: str
-    milliseconds: Estimate
+    milliseconds: Interval
     images: float
     roof: Roof
     peak_bytes: int
@@ -215,12 +217,12 @@ class Row(NamedTuple):
     @property
     def rate(self) -> float:
         """FLOP/s of its products."""
-        return 1000 * self.roof.flops / self.milliseconds.median
+        return 1000 * self.roof.flops / self.milliseconds.estimate
 
     @property
     def roof_share(self) -> float:
         """Of the roof's time in the time that it took."""
-        return 1000 * self.roof.seconds / self.milliseconds.median
+        return 1000 * self.roof.seconds / self.milliseconds.estimate
 
 
 class Table(NamedTuple):
@@ -284,8 +286,8 @@ def _rounds(one: Mapping[str, Any]) -> int:
     return min(blocks, default=0)
 
 
-def paces(workload: Mapping[str, Any]) -> Mapping[str, Sets]:
-    """Seconds of an iteration of one game, by variant: sets of blocks."""
+def paces(workload: Mapping[str, Any]) -> dict[str, Blocks]:
+    """Seconds of an iteration of one game, by variant."""
     found: dict[str, list[list[float]]] = {}
     for one in whole_sets(workload):
         for name, v in one["variants"].items():
@@ -294,15 +296,24 @@ def paces(workload: Mapping[str, Any]) -> Mapping[str, Sets]:
                 found.setdefault(name, []).append(
                     [s / work for s in v["seconds"][: _rounds(one)]]
                 )
-    return found
+    return {name: np.array(sets) for name, sets in found.items()}
+
+
+def lacks_interval(workload: Mapping[str, Any]) -> str:
+    """Why a workload has no interval and no verdict; empty if it has."""
+    if len(whole_sets(workload)) >= FEWEST_SETS:
+        return ""
+    return (
+        "One set of processes gives no interval and no verdict: they need at "
+        f"least {FEWEST_SETS} sets, and {ENOUGH_SETS} to find most differences "
+        "of 5 %."
+    )
 
 
 def tabulate(workload: Mapping[str, Any]) -> Table:
     """The table of a workload."""
     of = paces(workload)
-    medians = {
-        name: float(np.median(np.array(sets))) for name, sets in of.items()
-    }
+    seconds = {name: estimate(blocks) for name, blocks in of.items()}
     best = {}
     for twin in ("jax", "torch"):
         rivals = [
@@ -312,28 +323,15 @@ def tabulate(workload: Mapping[str, Any]) -> Table:
             and name.partition(" ")[2] in SAME_WORK
         ]
         if rivals:
-            best[twin] = min(rivals, key=medians.__getitem__)
-    twice = [
-        (of[name.removesuffix(" again")], sets)
-        for name, sets in of.items()
-        if name.endswith(" again") and name.removesuffix(" again") in of
-    ]
-    floor = noise_floor(twice) if twice else None
-    rival = best.get("torch")
-    claims = {}
-    if rival is not None:
-        pairs = {
-            name: (sets, of[rival])
-            for name, sets in of.items()
-            if name != rival and not name.endswith(" again")
-        }
-        claims = judge(pairs, floor)
+            best[twin] = min(rivals, key=seconds.__getitem__)
+    floor = noise_floor(of)
+    claims = judge(of, best["torch"], floor) if "torch" in best else {}
     sets = whole_sets(workload)
     first = {name: _first_seconds(sets[0]["variants"][name]) for name in of}
     quickest = min(of, key=lambda name: first[name], default=None)
     rows = [
-        _row(workload, name, of[name], first, medians, quickest, claims)
-        for name in sorted(of, key=medians.__getitem__)
+        _row(workload, name, seconds, first, quickest, claims)
+        for name in sorted(of, key=seconds.__getitem__)
     ]
     busy = [
         float(np.median(shares))
@@ -352,17 +350,17 @@ def _first_seconds(values: Mapping[str, Any]) -> float:
     return max(0.0, values["first_seconds"] - values["warmup_seconds"][-1])
 
 
-def _row(workload, name, sets, first, medians, quickest, claims) -> Row:
+def _row(workload, name, seconds, first, quickest, claims) -> Row:
     of = [one["variants"][name] for one in whole_sets(workload)]
     values = of[0]
-    pace = medians[name]
-    gain = medians[quickest] - pace
+    pace = seconds[name].estimate
+    gain = seconds[quickest].estimate - pace
     late = first[name] - first[quickest]
     break_even = 0.0 if late <= 0 else late / gain if gain > 0 else inf
     images = workload["batch_size"] / pace
     return Row(
         name,
-        Estimate(*(1000 * seconds for seconds in estimate(sets))),
+        Interval(*(1000 * value for value in seconds[name])),
         images,
         _roof(of),
         values["peak_bytes"],

@@ -167,8 +167,7 @@ def _equivalence(runs: Sequence[Run]) -> str:
                     f"{np.mean(of):.3g} ± {np.std(of, ddof=1):.2g}"
                     for of in samples
                 ),
-                f"{interval.estimate:z.3f} "
-                f"({interval.low:z.3f} to {interval.high:z.3f})",
+                f"{interval:z.3f}",
                 f"{margin.low:.2f} to {margin.high:.2f}",
                 "equivalent" if is_equivalent else "not shown equivalent",
             ]

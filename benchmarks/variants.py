@@ -3,7 +3,8 @@
 A variant's name is its twin and its form: ``jax scan``, ``torch eager``; the
 forms are those of ``train --accelerate``, and ``device`` (batches drawn on
 the device), ``seeds-8`` (eight games at once) and ``tutorial`` (context). A
-name that ends in ``again`` is the same entered twice, for the noise floor.
+name that ends in ``again`` is the same entered twice: a second process in each
+set, and the noise floor.
 """
 
 import re

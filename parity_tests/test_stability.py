@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from scipy import stats
 
-from benchmarks import equivalence, stability
+from benchmarks import equivalence, stability, statistics
 from benchmarks.__main__ import main
 from benchmarks.equivalence import (
     MARGINS,
@@ -116,7 +116,7 @@ def test_bad_input_changes_no_file(tmp_path, refused):
 
 
 def test_examples_hold():
-    for module in (equivalence, stability):
+    for module in (equivalence, stability, statistics):
         found = doctest.testmod(module)
         assert found.attempted
         assert not found.failed

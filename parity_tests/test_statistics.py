@@ -1,6 +1,7 @@
-"""What the twins draw for themselves: equal in distribution, not in number.
+"""What the twins draw for themselves, and what the benchmark says of times.
 
-All seeds are fixed, so these tests either pass or fail, always.
+The draws are equal in distribution, not in number. The verdicts on times are
+simulated. All seeds are fixed, so these tests either pass or fail, always.
 """
 
 from dataclasses import replace
@@ -16,6 +17,16 @@ from scipy import stats
 
 import jax_gan
 import torch_ref
+from benchmarks.statistics import (
+    ENOUGH_SETS,
+    FEWEST_SETS,
+    estimate,
+    holm,
+    judge,
+    log_ratios,
+    mean_over_sets,
+    noise_floor,
+)
 from experiment.recipes import recipe
 from experiment.stream import fixed_noise, map_arrays, stack
 from jax_gan.sample import sample_batch
@@ -270,3 +281,136 @@ def _farthest(ours, theirs):
         ends = test.confidence_interval(0.9)
         found[name] = Gap(float(np.abs(ends).max()), name)
     return found
+
+
+# Verdicts on times
+
+TABLES, ROUNDS = 4000, 10
+PROCESS, BLOCK = 0.027, 0.005  # deviations of logarithms, as they were seen
+# What --variants headline and torch compile make a table of.
+TABLE = {
+    "jax scan": 1.0,
+    "torch eager": 1.0,
+    "jax scan again": 1.0,
+    "torch eager again": 1.0,
+    "torch compile": 1.4,
+}
+
+
+def _times(rng, ratio, sets=ENOUGH_SETS):
+    """Simulated tables, JAX faster by a ratio: every block of each variant.
+
+    A set has a machine of its own, which slows down by a tenth while it is
+    measured, and each of its processes an offset; some blocks take twice as
+    long.
+    """
+    shape = TABLES, sets
+    machine = rng.normal(0, 0.05, (*shape, 1)) + np.linspace(0, 0.1, ROUNDS)
+    times = {}
+    for name, factor in TABLE.items():
+        process = rng.normal(0, PROCESS, (*shape, 1))
+        blocks = rng.normal(0, BLOCK, (*shape, ROUNDS))
+        hiccups = np.log(2) * (rng.random((*shape, ROUNDS)) < 0.05)
+        times[name] = factor * np.exp(machine + process + blocks + hiccups)
+        if name.startswith("jax"):
+            times[name] /= ratio
+    return [{k: v[i] for k, v in times.items()} for i in range(TABLES)]
+
+
+def _claims(tables):
+    """On JAX's best form in each table, as the ladder's tables have them."""
+    return [
+        judge(times, "torch eager", noise_floor(times))["jax scan"]
+        for times in tables
+    ]
+
+
+@pytest.mark.parametrize("ratio", [1.0, 1.05])
+def test_verdicts_on_times(ratio):
+    """Of five sets: intervals cover, equals are ties, and 5 % are found."""
+    claims = _claims(_times(np.random.default_rng(0), ratio))
+    ratios = [claim.ratio for claim in claims]
+    assert _share(low <= ratio <= high for _, low, high in ratios) >= 0.93
+    verdicts = [claim.verdict for claim in claims]
+    if ratio == 1:
+        assert verdicts.count("tie") >= 0.95 * TABLES
+    else:
+        assert verdicts.count("faster") >= 0.8 * TABLES
+        assert "slower" not in verdicts
+
+
+def test_intervals_of_the_fewest_sets_cover_too():
+    claims = _claims(_times(np.random.default_rng(0), 1.0, FEWEST_SETS))
+    ratios = [claim.ratio for claim in claims]
+    assert _share(low <= 1 <= high for _, low, high in ratios) >= 0.93
+    assert [claim.verdict for claim in claims].count("tie") >= 0.95 * TABLES
+
+
+def test_interval_of_a_time_covers():
+    tables = _times(np.random.default_rng(0), 1.0)
+    found = [estimate(times["torch eager"]) for times in tables]
+    # Half of the way through the drift of a set.
+    true = np.exp(0.05)
+    assert _share(low <= true <= high for _, low, high in found) >= 0.93
+
+
+def _share(found):
+    return np.mean(list(found))
+
+
+def test_interval_is_students():
+    """The hours of sleep of his paper: 10 patients, two drugs."""
+    hours = np.array([1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4])
+    found, p = mean_over_sets(hours)
+    assert found == pytest.approx((1.58, 0.70, 2.46), abs=5e-3)
+    assert p == pytest.approx(0.0028, abs=5e-5)
+    assert mean_over_sets(np.ones(5)) == ((1, 1, 1), 0)
+    assert mean_over_sets(np.zeros(5)) == ((0, 0, 0), 1)
+
+
+def test_a_drift_and_a_hiccup_fall_on_a_round():
+    """The medians of the two are of different rounds; their ratio is not."""
+    drift = np.array([[1.0, 2.0, 4.0, 8.0, 16.0]])
+    hiccup = np.array([[100.0, 1.0, 1.0, 1.0, 1.0]])
+    found = log_ratios([drift * hiccup], [1.1 * drift])
+    assert found == pytest.approx([np.log(1.1)])
+
+
+def _judged(logs, again=0.0, forms=1):
+    """The verdict on forms with these log-ratios in each set."""
+    ours, even = np.exp(-np.array([logs])).T, np.ones((len(logs), 1))
+    names = ("jax scan", "jax step", "jax device", "torch compile")
+    times = dict.fromkeys(names[:forms], ours) | {
+        "torch eager": even,
+        "torch eager again": even,
+    }
+    floor = noise_floor(times | {"torch eager again": np.exp(again) * even})
+    return {c.verdict for c in judge(times, "torch eager", floor).values()}
+
+
+SETS = 0.04 + 0.02 * np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
+
+
+def test_a_verdict_has_a_sign():
+    assert _judged(SETS) == {"faster"}
+    assert _judged(-SETS) == {"slower"}
+
+
+def test_a_difference_within_the_noise_floor_is_a_tie():
+    assert _judged(SETS, again=0.03) == {"faster"}
+    assert _judged(SETS, again=0.05) == {"tie"}
+    assert _judged(SETS, again=-0.05) == {"tie"}
+
+
+def test_many_claims_need_more():
+    """At a p of .04: one claim is made, and not one of many."""
+    wide = SETS.mean() + 1.9 * (SETS - SETS.mean())
+    assert 0.02 < mean_over_sets(wide)[1] < 0.05
+    assert _judged(wide) == {"faster"}
+    assert _judged(wide, forms=4) == {"tie"}
+
+
+def test_holm():
+    assert holm([0.02, 0.02, 0.02]) == pytest.approx([0.06] * 3)
+    assert holm([0.5, 0.001]) == pytest.approx([0.5, 0.002])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
