@@ -39,8 +39,8 @@ OTHERS = {
     "cpu": "jax step, jax device, jax seeds-8, jax tutorial, torch compile, "
     "torch device, torch seeds-8, torch tutorial",
     "gpu": "jax step, jax device, jax seeds-8, jax tutorial, torch eager, "
-    "torch compile, torch reduce-overhead, torch graph, torch device, "
-    "torch seeds-8, torch tutorial",
+    "torch compile, torch reduce-overhead, torch graph, "
+    "torch compile-graph-10, torch device, torch seeds-8, torch tutorial",
 }
 SWEEP = (1, 4, 16, 64, 256)  # seeds at once
 GEMM = {"cpu": 1536, "gpu": 8192}

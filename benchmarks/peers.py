@@ -45,7 +45,8 @@ def torch_tutorial(game: Any):
     of_g, of_d = G.optimizer, D.optimizer
     for player, optimizer in ((G, of_g), (D, of_d)):
         player.network.to(memory_format=torch.contiguous_format)
-        optimizer.param_groups[0]["fused"] = None
+        rate = float(optimizer.param_groups[0]["lr"])
+        optimizer.param_groups[0].update(fused=None, capturable=False, lr=rate)
         for state in optimizer.state.values():
             state["step"] = state["step"].cpu()
 

@@ -28,11 +28,14 @@ BUSY = 0.15  # share of the processors that others may take
 SAME_WORK = (
     "scan",
     "step",
+    "unroll-10",
+    "flat",
     "eager",
     "compile",
     "reduce-overhead",
     "graph",
     "graph-10",
+    "compile-graph-10",
 )
 _RESULTS = {"complete": bool, "machine": dict, "plan": dict, "workloads": dict}
 _MACHINE = {"cpu": str, "cores": int, "versions": dict}

@@ -26,9 +26,9 @@ from parity_tests.compare import Arrays
 STEPS = 10  # of a comparison with the plain step: no call has fewer
 OF_ALL_GAMES = 1600  # iterations in a call, about: their batches lie in memory
 FORMS = {
-    "jax": "scan step device seeds-N tutorial",
-    "torch": "eager compile reduce-overhead graph graph-10 device seeds-N "
-    "tutorial",
+    "jax": "scan step unroll-10 flat device seeds-N tutorial",
+    "torch": "eager compile reduce-overhead graph graph-10 compile-graph-10 "
+    "device seeds-N tutorial",
 }
 
 

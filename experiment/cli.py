@@ -14,7 +14,7 @@ from experiment.recipes import DEFAULT, RECIPES, recipe
 
 # The names of each twin's FORMS.
 FORMS = {
-    "jax_gan": ("scan", "step"),
+    "jax_gan": ("scan", "step", "unroll-10", "flat"),
     "torch_ref": (
         "auto",
         "eager",
@@ -22,6 +22,7 @@ FORMS = {
         "reduce-overhead",
         "graph",
         "graph-10",
+        "compile-graph-10",
     ),
 }
 

@@ -70,7 +70,7 @@ def _scale_by_rate(config: Config, player: str) -> optax.GradientTransformation:
 
     def rate(count: Array) -> Array:
         t = iteration(config, player, count)
-        return -learning_rate(config, player, t)
+        return -learning_rate(config, player, t, jnp)
 
     return optax.scale_by_schedule(rate)
 
@@ -98,7 +98,8 @@ def classical_momentum(
 
     def update(gradients, state, params=None):
         t = iteration(config, player, state.count)
-        mu, rate = momentum(config, t), learning_rate(config, player, t)
+        mu = momentum(config, t, jnp)
+        rate = learning_rate(config, player, t, jnp)
         velocity = jax.tree.map(
             lambda v, g: mu * v - rate * g, state.velocity, gradients
         )

@@ -19,6 +19,7 @@ from jax_gan.sample import sample_batch
 from parity_tests.compare import gap
 from parity_tests.faults.paper import PAPER
 from parity_tests.small import small_config, small_data
+from parity_tests.tape import capture_tape
 from torch_ref.graphs import graph_train
 from torch_ref.sample import sample_batch as sample_batch_of_torch
 
@@ -147,10 +148,19 @@ def test_seeds(form, name, measured):
     assert gap(*map(twin.to_numpy, games[:2])).error > 1e-3
 
 
+@pytest.mark.parametrize("form", ["step", "unroll-10", "flat"])
 @GAMES
-def test_train_by_steps(name, measured):
-    found = _of_form(jax_gan, name, "step")
-    measured({"step": found}, TOLERANCE)
+def test_forms_of_jax(name, form, measured):
+    found = _of_form(jax_gan, name, form, STEPS)
+    measured({form: found}, TOLERANCE)
+
+
+# Learning rate and momentum that move within the iterations of one graph.
+MOVING = {
+    "mlp": {"decay": 0.9},
+    "dcgan": {"decay": 0.9},
+    "paper": {"decay": 0.9, "epoch_steps": 3, "saturation_epoch": 3},
+}
 
 
 @pytest.mark.slow
@@ -160,90 +170,61 @@ def test_train_by_steps(name, measured):
 )
 @GAMES
 def test_torch_compile(name, measured):
-    found = _of_form(torch_ref, name, "compile")
+    found = _of_form(torch_ref, name, "compile", 100, **MOVING[name])
     measured({"compiled": found}, TOLERANCE)
 
 
-# Games whose step size and momentum stay, which a graph needs.
-STEADY = {
-    "mlp": {},
-    "dcgan": {},
-    "paper": {"optimizer": "sgd", "decay": 1.0},
-}
-
-
 @pytest.mark.parametrize("iterations", [1, 4])
-@pytest.mark.parametrize("name", STEADY)
-def test_control_flow_of_graphs(name, iterations, measured):
-    """On a CPU, with a stand-in for what CUDA records and replays."""
+@pytest.mark.parametrize("name", MOVING)
+def test_graphs(name, iterations, measured):
+    """On a CPU, by a tape of the operations in place of a CUDA graph."""
 
-    def form(game):
-        return graph_train(game, iterations, _stand_in(game))
+    def form(_):
+        return graph_train(torch_ref.train, iterations, capture_tape)
 
-    found = _of_form(torch_ref, name, form, **STEADY[name])
+    found = _of_form(torch_ref, name, form, 100, **MOVING[name])
     measured({"graph": found}, TOLERANCE)
 
 
-def _stand_in(game):
-    """Records as CUDA does: a replay repeats the work on tensors, not Python.
+def test_graph_of_a_rate_that_is_no_tensor():
+    """The tape shows it: Python's numbers stay as they were recorded."""
 
-    So the optimizers' hooks, which count steps in Python, count nothing.
-    """
-    counters = [
-        player.optimizer.param_groups[0]["step"]
-        for player in (game.generator, game.discriminator)
-    ]
+    def form(game):
+        for player in (game.generator, game.discriminator):
+            group = player.optimizer.param_groups[0]
+            group["lr"] = float(group["lr"])
+            hooks = player.optimizer._optimizer_step_pre_hooks
+            hooks.pop(min(hooks))  # what moves the rate
 
-    def capture(function):
-        for _ in range(3):
-            function()
-        outputs = function()
+        return graph_train(torch_ref.train, 4, capture_tape)
 
-        def replay():
-            before = [counter.clone() for counter in counters]
-            for output, value in zip(outputs, function(), strict=True):
-                output.copy_(value)
-            for counter, value in zip(counters, before, strict=True):
-                counter.copy_(value)
-
-        return replay, outputs
-
-    return capture
+    assert _of_form(torch_ref, "mlp", form, STEPS, decay=0.9).error > 1e-6
 
 
-@pytest.mark.parametrize("form", ["graph", "graph-10", "reduce-overhead"])
+@pytest.mark.parametrize(
+    "form", ["graph", "graph-10", "compile-graph-10", "reduce-overhead"]
+)
 def test_forms_of_gpus_on_a_cpu(form):
     _, game = _created(torch_ref, "mlp")
     with pytest.raises(InputError, match="for GPUs"):
         torch_ref.FORMS[form](game)
 
 
-@pytest.mark.parametrize("moves", [False, True])
 @pytest.mark.parametrize("on_gpu", [False, True])
-def test_the_fastest_form_where_the_game_is(on_gpu, moves):
-    config, game = _created(torch_ref, "mlp", decay=0.9 if moves else 1.0)
+def test_the_fastest_form_where_the_game_is(on_gpu):
+    _, game = _created(torch_ref, "mlp")
     network = SimpleNamespace(
-        parameters=lambda: iter([SimpleNamespace(is_cuda=on_gpu)]),
-        config=config,
+        parameters=lambda: iter([SimpleNamespace(is_cuda=on_gpu)])
     )
     placed = replace(game, generator=replace(game.generator, network=network))
     form = torch_ref.FORMS["auto"](placed)
-    assert (form is torch_ref.train) == (moves or not on_gpu)
+    assert (form is torch_ref.train) == (not on_gpu)
 
 
-@pytest.mark.parametrize(
-    "moving", [{"decay": 0.9}, {"optimizer": "classical-momentum"}]
-)
-def test_graph_of_a_rule_that_moves(moving):
-    _, game = _created(torch_ref, "mlp", **moving)
-    with pytest.raises(InputError, match="momentum moves"):
-        graph_train(game, 1, _stand_in(game))
-
-
-def _of_form(twin, name, form, **changes):
+def _of_form(twin, name, form, steps, **changes):
     """The gap between a form of a run and the plain step, repeated."""
     config, game = _created(twin, name, **changes)
-    batches = Stream(config, DATA).batches(0, STEPS)
+    batches = Stream(config, DATA).batches(0, steps)
     expected = _step_by_step(twin, game, slices(twin.place(batches)))
     _, again = _created(twin, name, **changes)
     run = (twin.FORMS[form] if isinstance(form, str) else form)(again)

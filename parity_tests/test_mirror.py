@@ -14,6 +14,10 @@ JAX, TORCH = (Path(twin.__file__).parent for twin in (jax_gan, torch_ref))
 # What may differ, and why. "file: name" or "file: name(parameters)".
 ONLY_JAX = {
     "accelerate.py: train_by_steps(game, batches)": "PyTorch's train is that",
+    "accelerate.py: train_flat(game, batches)": "PyTorch's fused kernels "
+    "take all weights at once",
+    "accelerate.py: train_unrolled(game, batches)": "graph_train is given how "
+    "many",
     "convolution.py": "XLA's own convolutions are slow on a CPU",
     "layers.py: Dense.__call__(self, h)": "PyTorch's own serves",
     "game.py: Player.descend(self, gradients)": "JAX has computed them: "
@@ -28,14 +32,12 @@ ONLY_JAX = {
 ONLY_TORCH = {
     "accelerate.py: compile_train(game, mode)": "JAX's train is jitted",
     "graphs.py": "JAX's scan is what CUDA graphs are for",
+    "momentum.py": "PyTorch's optimizers are classes",
     "game.py: Player.descend(self, loss)": "PyTorch computes gradients here",
     "optim.py: adam(config, player, parameters)": "PyTorch's owns them",
     "optim.py: sgd(config, player, parameters)": "PyTorch's owns them",
     "optim.py: classical_momentum(config, player, parameters)": "PyTorch's "
     "owns them",
-    "optim.py: ClassicalMomentum": "PyTorch's optimizers are classes",
-    "optim.py: ClassicalMomentum.step(self, closure)": "PyTorch's optimizers "
-    "are classes",
     "sample.py: sample_batch(config, data, rng)": "a generator, not a key",
     "weights.py: named_parameters(network)": "JAX's names are neutral already",
 }

@@ -10,31 +10,30 @@ from typing import Any
 
 import torch
 from torch._functorch import config as functorch
+from torch.optim import Optimizer
 
 from experiment.config import InputError
 from experiment.stream import slices
 from torch_ref.game import Game
-from torch_ref.graphs import Train, graph_train, is_steady, require_gpu
+from torch_ref.graphs import Train, graph_train
 from torch_ref.train import Metrics, train
+
+Form = Callable[[Game], Train]
 
 
 def compile_train(game: Game, mode: str = "default") -> Train:
-    """``train`` with its step by ``torch.compile``.
+    """``train`` with its step, optimizers too, by ``torch.compile``.
 
     Raises:
-        InputError: there is no C++ compiler, or a mode of GPUs and none.
+        InputError: there is no C++ compiler.
     """
-    if mode == "reduce-overhead":
-        require_gpu(game, mode)
     if not any(map(shutil.which, ("c++", "g++", "clang++"))):
         raise InputError(
             "--accelerate compile: PyTorch finds no C++ compiler; install "
             "g++, or leave --accelerate out"
         )
     for player in (game.generator, game.discriminator):
-        # Its hooks set the step size by NumPy, which does not compile.
-        optimizer: Any = player.optimizer
-        optimizer.step = torch.compiler.disable(optimizer.step)
+        _unfuse(player.optimizer)
     # Simultaneous players go back through one graph twice.
     updates = game.generator.network.config.updates
     functorch.donated_buffer = updates == "alternating"
@@ -51,18 +50,46 @@ def compile_train(game: Game, mode: str = "default") -> Train:
     return run
 
 
-def _fastest(game: Game) -> Train:
-    on_gpu = next(game.generator.network.parameters()).is_cuda
-    if on_gpu and is_steady(game):
-        return graph_train(game, iterations=10)
-    return train
+def _unfuse(optimizer: Optimizer) -> None:
+    """Has an optimizer step by plain operations in place of a fused kernel.
+
+    ``torch.compile`` fuses those with all around them, and traces no fused
+    kernel. Adam counts in float64 then: plain operations would lose digits of
+    1 - b2^t in float32.
+    """
+    group = optimizer.param_groups[0]
+    if "fused" in group:
+        group["fused"] = False
+    for state in optimizer.state.values():
+        if "step" in state:
+            state["step"] = state["step"].double()
 
 
-FORMS: dict[str, Callable[[Game], Train]] = {
-    "auto": _fastest,
+def _on_gpu(game: Game) -> bool:
+    return next(game.generator.network.parameters()).is_cuda
+
+
+def _of_gpus(name: str, form: Form) -> Form:
+    def checked(game: Game) -> Train:
+        if not _on_gpu(game):
+            raise InputError(
+                f"--accelerate {name} is for GPUs, and this run is on the "
+                "CPU: leave it out, or take --device gpu"
+            )
+        return form(game)
+
+    return checked
+
+
+_OF_GPUS: dict[str, Form] = {
+    "reduce-overhead": partial(compile_train, mode="reduce-overhead"),
+    "graph": lambda _: graph_train(train, 1),
+    "graph-10": lambda _: graph_train(train, 10),
+    "compile-graph-10": lambda game: graph_train(compile_train(game), 10),
+}
+FORMS: dict[str, Form] = {
+    "auto": lambda game: graph_train(train, 10) if _on_gpu(game) else train,
     "eager": lambda _: train,
     "compile": compile_train,
-    "reduce-overhead": partial(compile_train, mode="reduce-overhead"),
-    "graph": partial(graph_train, iterations=1),
-    "graph-10": partial(graph_train, iterations=10),
+    **{name: _of_gpus(name, form) for name, form in _OF_GPUS.items()},
 }

@@ -1,14 +1,19 @@
-"""The gradient-based rule of Algorithm 1: Adam, or momentum in two forms."""
+"""The gradient-based rule of Algorithm 1: Adam, or momentum in two forms.
+
+Learning rate, momentum and count of steps are tensors beside the weights: a
+CUDA graph or a compiled step moves them as a plain step does.
+"""
 
 from collections.abc import Iterable
 
-import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
 from experiment.config import Config
 from experiment.schedules import iteration, learning_rate, momentum
+from torch_ref.momentum import ClassicalMomentum
 
 # All optimizers start with the zeros that PyTorch would make at its first
 # step, so that their state can be read and written before there was one.
@@ -22,14 +27,24 @@ def adam(
     m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2, and
     p = p - rate (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + 1e-8).
     """
-    betas = config.b1, config.b2
-    optimizer = torch.optim.Adam(parameters, betas=betas, eps=1e-8, fused=True)
+    weights = list(parameters)
+    rate, fused = _scalar(weights[0]), _fits_fused(weights[0])
+    optimizer = torch.optim.Adam(
+        weights,
+        lr=rate,
+        betas=(config.b1, config.b2),
+        eps=1e-8,
+        fused=fused,
+        capturable=rate.is_cuda,
+    )
     _schedule(optimizer, config, player)
-    for parameter in optimizer.param_groups[0]["params"]:
-        optimizer.state[parameter] = {
-            "step": torch.zeros((), device=parameter.device),
-            "exp_avg": torch.zeros_like(parameter),
-            "exp_avg_sq": torch.zeros_like(parameter),
+    # Plain operations would lose digits of 1 - b2^t in float32.
+    dtype = torch.float32 if fused else torch.float64
+    for weight in weights:
+        optimizer.state[weight] = {
+            "step": torch.zeros((), dtype=dtype, device=rate.device),
+            "exp_avg": torch.zeros_like(weight),
+            "exp_avg_sq": torch.zeros_like(weight),
         }
     return optimizer
 
@@ -41,46 +56,55 @@ def sgd(
 
     v = momentum v + g, and p = p - rate v.
     """
-    mu = config.momentum
-    optimizer = torch.optim.SGD(parameters, momentum=mu, fused=True)
+    weights, mu = list(parameters), config.momentum
+    rate, fused = _scalar(weights[0]), _fits_fused(weights[0])
+    optimizer = torch.optim.SGD(weights, lr=rate, momentum=mu, fused=fused)
     _schedule(optimizer, config, player)
-    for parameter in optimizer.param_groups[0]["params"]:
+    for weight in weights:
         if mu:
-            buffer = torch.zeros_like(parameter)
-            optimizer.state[parameter] = {"momentum_buffer": buffer}
+            buffer = torch.zeros_like(weight)
+            optimizer.state[weight] = {"momentum_buffer": buffer}
     return optimizer
 
 
+def _scalar(weight: Parameter) -> Tensor:
+    """A zero where the weight is and of its type."""
+    return torch.zeros((), dtype=weight.dtype, device=weight.device)
+
+
+def _fits_fused(weight: Parameter) -> bool:
+    """Whether the fused kernels hold the weight's type.
+
+    Those of a GPU read the learning rate as float32.
+    """
+    return not (weight.is_cuda and weight.dtype == torch.float64)
+
+
 def _schedule(optimizer: Optimizer, config: Config, player: str) -> None:
-    """Sets the step size of this iteration before every step.
+    """Sets the learning rate of this iteration before every step.
 
     The count of steps lies in the parameter group.
     """
     group = optimizer.param_groups[0]
-    group["step"] = torch.zeros((), dtype=torch.int32)
+    group["step"] = torch.zeros_like(group["lr"], dtype=torch.int32)
 
     def set_rate(*_) -> None:
-        t = iteration(config, player, np.asarray(group["step"]))
-        group["lr"] = float(learning_rate(config, player, t))
-        group["step"] += 1
+        t = _time(optimizer, config, player)
+        group["lr"].copy_(learning_rate(config, player, t, torch))
 
-    optimizer.register_step_pre_hook(set_rate)
+    def count(*_) -> None:
+        group["step"].add_(1)
+
+    set_rate()
+    if config.decay != 1:  # else it stays
+        optimizer.register_step_pre_hook(set_rate)
+    optimizer.register_step_pre_hook(count)
 
 
-class ClassicalMomentum(Optimizer):
-    """v = mu v - rate g, and p = p + v, with the rates of its group."""
-
-    def __init__(self, parameters: Iterable[Parameter]):
-        super().__init__(parameters, {"lr": 0.0, "mu": 0.0})
-
-    @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Moves every weight by its velocity."""
-        for group in self.param_groups:
-            for p in group["params"]:
-                v = self.state[p]["velocity"]
-                v.mul_(group["mu"]).add_(p.grad, alpha=-group["lr"])
-                p.add_(v)
+def _time(optimizer: Optimizer, config: Config, player: str) -> Tensor:
+    """The iteration of the coming step, in the type of the learning rate."""
+    group = optimizer.param_groups[0]
+    return iteration(config, player, group["step"]).to(group["lr"].dtype)
 
 
 def classical_momentum(
@@ -91,18 +115,18 @@ def classical_momentum(
     v = mu v - rate g, and p = p + v. While mu and rate change this is not
     ``sgd``, whose momentum is free of the rate.
     """
-    optimizer = ClassicalMomentum(parameters)
-    group = optimizer.param_groups[0]
+    weights = list(parameters)
+    rate, mu = _scalar(weights[0]), _scalar(weights[0])
+    optimizer = ClassicalMomentum(weights, rate, mu)
 
     def set_momentum(*_) -> None:
-        t = iteration(config, player, np.asarray(group["step"]))
-        group["mu"] = float(momentum(config, t))
+        t = _time(optimizer, config, player)
+        mu.copy_(momentum(config, t, torch))
 
     optimizer.register_step_pre_hook(set_momentum)
     _schedule(optimizer, config, player)  # counts the step after it
-    for parameter in group["params"]:
-        velocity = torch.zeros_like(parameter)
-        optimizer.state[parameter] = {"velocity": velocity}
+    for weight in weights:
+        optimizer.state[weight] = {"velocity": torch.zeros_like(weight)}
     return optimizer
 
 

@@ -72,7 +72,11 @@ fault(
     "classical momentum",
     "epoch 1 has the first momentum: pylearn2 counts before it",
     **PAPER,
-)(_with_schedule("momentum", lambda sound, config, t: sound(config, t + 2)))
+)(
+    _with_schedule(
+        "momentum", lambda sound, config, t, xp: sound(config, t + 2, xp)
+    )
+)
 fault(
     "momentum rises at every iteration, not at every epoch",
     "classical momentum",
@@ -81,8 +85,8 @@ fault(
 )(
     _with_schedule(
         "momentum",
-        lambda sound, config, t: sound(
-            replace(config, epoch_steps=1, saturation_epoch=5), t
+        lambda sound, config, *a: sound(
+            replace(config, epoch_steps=1, saturation_epoch=5), *a
         ),
     )
 )
@@ -117,7 +121,8 @@ def _form_of_sgd(patch: Patch) -> None:
     @torch.no_grad()
     def step(self, closure=None):
         (group,) = self.param_groups
-        rate, before = group["lr"], group.get("before", group["lr"])
+        rate = group["lr"].clone()
+        before = group.get("before", rate)
         group["before"] = rate
         for p in group["params"]:
             v = self.state[p]["velocity"]
