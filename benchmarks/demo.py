@@ -21,6 +21,7 @@ import torch_ref
 from benchmarks.stability import SAMPLES, load_stability
 from experiment import data as datasets
 from experiment import figures, run
+from experiment.config import Config
 from experiment.evaluate import (
     Scores,
     describe_scores,
@@ -32,7 +33,7 @@ from experiment.parser import Parser, run_command
 from experiment.recipes import DEFAULT, recipe
 from experiment.stream import fixed_noise
 from experiment.training import run_training
-from experiment.watch import Collapse
+from experiment.watch import Collapse, describe_collapse
 from parity_tests.pair import worst_gaps
 
 TWINS = {"JAX": jax_gan, "PyTorch": torch_ref}
@@ -87,7 +88,7 @@ def _demo(folder: Path) -> int:
         speeds[name] = outcome.images_per_second
         judged = twin.sample_images(outcome.game, fixed_noise(config, SAMPLES))
         quality[name] = score(judged, splits)
-        verdicts[name] = verdict(run.load_collapse(part), quality[name])
+        verdicts[name] = verdict(run.load_collapse(part), quality[name], config)
 
     figures.save_pair(folder / "samples.png", samples, columns=8)
     figures.save_curves(folder / "curves.png", metrics)
@@ -135,10 +136,10 @@ def _demo(folder: Path) -> int:
 MADE_DIGITS = "made digits"
 
 
-def verdict(collapse: Collapse | None, scores: Scores) -> str:
+def verdict(collapse: Collapse | None, scores: Scores, config: Config) -> str:
     """In one line, what a twin's run came to."""
     if collapse:
-        return str(collapse)
+        return describe_collapse(collapse, config)
     if shows_digits(scores._asdict()):
         return MADE_DIGITS
     return f"made no good digits: {describe_scores(scores._asdict())}"

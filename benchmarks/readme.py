@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import demo, quality, stability_report
+from benchmarks.equivalence import clopper_pearson
 from benchmarks.results import (
     Row,
     hardware,
@@ -22,7 +23,7 @@ from benchmarks.results import (
 from benchmarks.stability import load_stability
 from experiment.evaluate import Scores, describe_scores, score_rows
 from experiment.pages import describe, markdown_table
-from experiment.recipes import RECIPES
+from experiment.recipes import RECIPES, STARTS
 from parity_tests.report import rung_rows
 
 ROOT = Path(__file__).parent.parent
@@ -42,6 +43,7 @@ def render(text: str) -> str:
         "algorithm": _algorithm(),
         "quality": _quality(),
         "paper": _paper(),
+        "starts": _starts(),
     }
     for name, (source, make) in _TABLES.items():
         tables[name] = make(json.loads((ROOT / source).read_text()))
@@ -184,6 +186,24 @@ def _paper() -> str:
         for epochs, twin, seed, row in sorted(rows)
     ]
     return markdown_table(header, lines)
+
+
+def _starts() -> str:
+    """How often a start is lost, of every recipe that was tried."""
+    rows = []
+    for name, starts in STARTS.items():
+        low, high = clopper_pearson(starts.collapsed, starts.tried)
+        rows.append(
+            [
+                f"`{name}`",
+                f"{starts.tried}",
+                f"{starts.iterations:,}",
+                f"{starts.collapsed}",
+                f"{low:.1%} to {high:.1%}",
+            ]
+        )
+    header = ["recipe", "runs", "iterations", "collapsed"]
+    return markdown_table([*header, "rate (95 %)"], rows)
 
 
 def _speed(results: dict[str, Any]) -> str:

@@ -14,10 +14,10 @@ from rich.table import Table
 from experiment import data as datasets
 from experiment import figures, run
 from experiment.config import Config, InputError
-from experiment.recipes import recipe
+from experiment.recipes import STARTS, recipe
 from experiment.stream import fixed_noise
 from experiment.training import run_training
-from experiment.watch import Collapse
+from experiment.watch import Collapse, describe_collapse
 
 # What may differ between a run and its continuation.
 _FREE_ON_RESUME = ("steps", "sample_every")
@@ -246,7 +246,7 @@ def evaluate(twin: ModuleType, options: argparse.Namespace) -> int:
     }
     path = run.save_evaluation(options.run, results)
     print_scores(scores, splits)
-    _print_collapse(collapse)
+    _print_collapse(collapse, config)
     print(path)
     return 0
 
@@ -257,6 +257,7 @@ def info(twin: ModuleType, options: argparse.Namespace) -> int:
         run.load_config(options.run) if options.run else recipe(options.recipe)
     )
     collapse = run.load_collapse(options.run) if options.run else None
+    origin = run.load_origin(options.run) if options.run else None
     twin.select_device("auto", config)
     blank = np.zeros((1, *datasets.sample_shape(config)), config.dtype)
     state = twin.to_numpy(twin.create(config, blank))
@@ -280,10 +281,15 @@ def info(twin: ModuleType, options: argparse.Namespace) -> int:
         table.add_row("in all", "", f"{total:,}")
         console.print()
         console.print(table)
-    _print_collapse(collapse)
+    if origin:
+        path, iteration = origin
+        print(f"\nInitial weights: of {path} after iteration {iteration:,}.")
+    if starts := STARTS.get(config.recipe):
+        print(f"\n{starts}.")
+    _print_collapse(collapse, config)
     return 0
 
 
-def _print_collapse(collapse: Collapse | None) -> None:
+def _print_collapse(collapse: Collapse | None, config: Config) -> None:
     if collapse:
-        print(f"\nThis run {collapse}")
+        print(f"\nThis run {describe_collapse(collapse, config)}")

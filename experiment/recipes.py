@@ -1,7 +1,7 @@
 """The named experiments. ``recipe("digits")`` is the one to start with."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from experiment.config import Config, InputError
 
@@ -147,6 +147,40 @@ RECIPES = {
         _DCGAN64,
         _PAPER,
         _PAPER_ALGORITHM1,
+    )
+}
+
+
+class Starts(NamedTuple):
+    """How many starts of a recipe were tried, and how many collapsed.
+
+    Attributes:
+        recipe: its name.
+        tried: runs of both twins.
+        collapsed: those that the watch named.
+        iterations: of each.
+    """
+
+    recipe: str
+    tried: int
+    collapsed: int
+    iterations: int
+
+    def __str__(self) -> str:
+        """In one sentence."""
+        return (
+            f"Of {self.tried} runs of recipe {self.recipe} from other starts, "
+            f"{self.collapsed} collapsed within {self.iterations:,} iterations"
+        )
+
+
+# As ``python -m benchmarks stability`` counted them.
+STARTS = {
+    of.recipe: of
+    for of in (
+        Starts("digits", 60, 0, 2_500),
+        Starts("paper", 20, 0, 5_000),
+        Starts("paper-algorithm1", 20, 0, 5_000),
     )
 }
 

@@ -110,6 +110,22 @@ def save_origin(folder: Path, origin: Path, step: int) -> None:
     replace_text(folder / "initial_weights.json", text)
 
 
+def load_origin(folder: Path) -> tuple[str, int] | None:
+    """The run and the iteration of its initial weights, if of another run.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    path = folder / "initial_weights.json"
+    if not path.exists():
+        return None
+    try:
+        origin = json.loads(path.read_text())
+        return str(origin["run"]), int(origin["iteration"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{path} is damaged: delete it") from error
+
+
 def save_evaluation(folder: Path, results: Mapping[str, Any]) -> Path:
     """Replaces what was last measured of a run's samples."""
     path = folder / "metrics.json"

@@ -25,7 +25,7 @@ from rich.progress import (
 from experiment import figures, run
 from experiment.config import Config, InputError
 from experiment.stream import Stream, fixed_noise
-from experiment.watch import Watch, data_spread, spread
+from experiment.watch import Watch, data_spread, describe_collapse, spread
 
 # Iterations between two looks at the clock and at the metrics.
 CHUNK = 50
@@ -103,7 +103,7 @@ def run_training(
     if past and not collapse:  # of a run that was not watched
         collapse = past
         run.save_collapse(folder, past)
-        _say(console, str(past))
+        _say(console, describe_collapse(past, config))
     try:
         if step == 0:
             run.save_checkpoint(folder, 0, twin.to_numpy(game))
@@ -119,7 +119,7 @@ def run_training(
                 if found:
                     collapse = found
                     run.save_collapse(folder, found)
-                    _say(console, str(found))
+                    _say(console, describe_collapse(found, config))
                 ends = step == config.steps or (found and stop_when_collapsed)
                 due = step % config.sample_every == 0
                 if stop.asked or ends or due:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiment.config import Config
+from experiment.recipes import DEFAULT, STARTS
 
 WINDOW = 500  # iterations that a sign must last
 REAL_CERTAIN, FAKE_CERTAIN = 0.99, 0.01  # mean D(x) above, D(G(z)) below
@@ -26,10 +27,6 @@ SIGNS = {
     "learns nothing any more",
     "one image": "samples of different z are nearly one image: G ignores z",
 }
-HELP = (
-    "another --seed, --loss non-saturating, a smaller --b2 (.99) for Adam, or "
-    "recipe digits, whose starts are measured to hold"
-)
 
 
 @dataclass(frozen=True)
@@ -47,11 +44,26 @@ class Collapse:
     sign: str
 
     def __str__(self) -> str:
-        """What happened, what it means, what helps."""
+        """What happened, and what it means."""
         return (
             f"collapsed at iteration {self.since:,} ({self.sign}): "
-            f"{SIGNS[self.sign]}. What helps: {HELP}"
+            f"{SIGNS[self.sign]}"
         )
+
+
+def describe_collapse(collapse: Collapse, config: Config) -> str:
+    """A collapse in words, how usual it is and what helps."""
+    cures = ["another --seed"]
+    if config.loss == "saturating":
+        cures.append("--loss non-saturating")
+    if config.optimizer == "adam" and config.b2 > 0.99:
+        cures.append("--b2 .99")
+    if config.recipe != DEFAULT:
+        cures.append(f"recipe {DEFAULT}")
+    found = f"{collapse}. What helps: {', '.join(cures)}"
+    if starts := STARTS.get(config.recipe):
+        found += f". {starts}"
+    return found
 
 
 def spread(samples: NDArray[np.floating]) -> float:

@@ -484,9 +484,14 @@ def test_initial_weights_of_another_run(
                 np.testing.assert_array_equal(array, wanted[name], name)
         noted = json.loads((out / "initial_weights.json").read_text())
         assert noted == {"run": str(origin), "iteration": 12}
+        capsys.readouterr()
+        assert _run(twin, "info", "--run", out) == 0
+        said = f"Initial weights: of {origin} after iteration 12."
+        assert said in capsys.readouterr().out
 
-    capsys.readouterr()
     command = partial(main, twin.__name__)
+    (out / "initial_weights.json").write_text("[]")
+    refused(command, ["info", "--run", out], "initial_weights.json is damaged")
     out = tmp_path / "run"
     bad = ["train", *SMALL, "--out", out, "--initial-weights"]
     refused(command, [*bad, tmp_path], tmp_path, "no checkpoint")

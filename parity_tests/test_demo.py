@@ -4,7 +4,10 @@ import pytest
 
 from benchmarks import demo
 from experiment.evaluate import Scores
+from experiment.recipes import RECIPES
 from experiment.watch import Collapse
+
+DIGITS = RECIPES["digits"]
 
 GOOD = Scores(
     images=1000,
@@ -23,11 +26,11 @@ GOOD = Scores(
 
 
 def test_made_digits():
-    assert demo.verdict(None, GOOD) == demo.MADE_DIGITS
+    assert demo.verdict(None, GOOD, DIGITS) == demo.MADE_DIGITS
 
 
 def test_a_collapse_is_named_whatever_its_samples_are():
-    found = demo.verdict(Collapse(3751, 4250, "D saturated"), GOOD)
+    found = demo.verdict(Collapse(3751, 4250, "D saturated"), GOOD, DIGITS)
     assert found.startswith("collapsed at iteration 3,751")
 
 
@@ -41,7 +44,7 @@ def test_a_collapse_is_named_whatever_its_samples_are():
     ],
 )
 def test_poor_samples_are_no_digits(worse):
-    found = demo.verdict(None, GOOD._replace(**worse))
+    found = demo.verdict(None, GOOD._replace(**worse), DIGITS)
     assert found.startswith("made no good digits")
 
 

@@ -12,8 +12,15 @@ from benchmarks.readme import ROOT
 from benchmarks.stability import load_stability
 from experiment import run
 from experiment.cli import main
+from experiment.recipes import STARTS, recipe
 from experiment.training import CHUNK
-from experiment.watch import WINDOW, Collapse, Watch, spread
+from experiment.watch import (
+    WINDOW,
+    Collapse,
+    Watch,
+    describe_collapse,
+    spread,
+)
 
 TWINS = pytest.mark.parametrize(
     "twin", [jax_gan, torch_ref], ids=lambda twin: twin.__name__
@@ -94,6 +101,26 @@ def test_spread():
     assert spread(same) == 0
     noise = np.random.default_rng(0).normal(size=(2000, 10))
     assert abs(spread(noise) - 1) < 0.05
+
+
+def test_what_helps_is_what_the_run_does_not_do_yet():
+    collapse = Collapse(51, 550, "D saturated")
+    lecture = recipe("lecture", loss="saturating")
+    found = describe_collapse(collapse, lecture)
+    for cure in ("--loss non-saturating", "--b2 .99", "recipe digits"):
+        assert cure in found
+    found = describe_collapse(collapse, recipe("digits"))
+    assert found.endswith(f"What helps: another --seed. {STARTS['digits']}")
+
+
+@pytest.mark.parametrize("name", STARTS)
+def test_starts_are_those_of_the_committed_studies(name):
+    suffix = "" if name == "digits" else f"-{name}"
+    path = ROOT / f"benchmarks/stability{suffix}.json"
+    runs = load_stability(path)["runs"]
+    steps = {one["course"]["step"][-1] for one in runs}
+    collapsed = sum(one["collapse"] is not None for one in runs)
+    assert STARTS[name] == (name, len(runs), collapsed, *steps)
 
 
 def test_no_run_of_the_committed_study_is_named():
