@@ -5,6 +5,10 @@ from typing import Any
 
 import torch
 from torch._dynamo.utils import counters
+from torch.optim.optimizer import (
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
+)
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -66,17 +70,24 @@ def synchronise(_: Any) -> None:
 class _Reads(TorchDispatchMode):
     """Notes every number that Python takes out of a tensor.
 
-    Whole numbers of the CPU do not count: the optimizers count there.
+    Of the CPU, whole numbers do not count, nor what an optimizer reads: its
+    counts and rates, when its operations are plain ones.
     """
 
     found: str | None = None
+    stepping = False
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         if function is torch.ops.aten._local_scalar_dense.default and (
-            args[0].is_cuda or args[0].is_floating_point()
+            args[0].is_cuda
+            or (args[0].is_floating_point() and not self.stepping)
         ):
             self.found = f"{function} of {args[0].dtype}"
         return function(*args, **(kwargs or {}))
+
+    def set_stepping(self, stepping: bool) -> None:
+        """Whether an optimizer is within its step."""
+        self.stepping = stepping
 
 
 def reads_host(call: Callable[[Any], Any], game: Any) -> str | None:
@@ -85,8 +96,17 @@ def reads_host(call: Callable[[Any], Any], game: Any) -> str | None:
     Under such a watch ``torch.compile`` stands aside: of a compiled step it
     sees the plain one.
     """
-    with _Reads() as reads:
-        call(game)
+    reads = _Reads()
+    hooks = (
+        register_optimizer_step_pre_hook(lambda *_: reads.set_stepping(True)),
+        register_optimizer_step_post_hook(lambda *_: reads.set_stepping(False)),
+    )
+    try:
+        with reads:
+            call(game)
+    finally:
+        for hook in hooks:
+            hook.remove()
     return reads.found
 
 
