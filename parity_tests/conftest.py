@@ -25,6 +25,12 @@ _MEASURED: dict[str, dict[str, tuple[Gap, float | None]]] = {}
 def pytest_addoption(parser):
     """``--record FILE``: where the measured errors go as JSON."""
     parser.addoption("--record", type=Path, help="JSON file of measured errors")
+    parser.addoption(
+        "--on",
+        choices=("gpu", "cpu"),
+        default="gpu",
+        help="device of the tests marked gpu (default: gpu)",
+    )
 
 
 @pytest.fixture(autouse=True)
