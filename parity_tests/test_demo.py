@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks import demo
-from experiment.evaluate import Scores
+from experiment.scores import Scores
 from experiment.watch import Collapse
 
 GOOD = Scores(

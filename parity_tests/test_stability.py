@@ -20,9 +20,9 @@ from benchmarks.equivalence import (
     difference_of_means,
 )
 from benchmarks.stability_report import plot, tables, write
-from experiment.evaluate import shows_digits
+from experiment.chunks import CHUNK
 from experiment.recipes import recipe
-from experiment.training import CHUNK
+from experiment.scores import shows_digits
 
 LECTURE = ["stability", "--recipe", "lecture"]
 RUN = [*LECTURE, "--seeds", "1", "--perturbed", "1", "--steps", "20"]
