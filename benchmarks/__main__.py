@@ -1,4 +1,4 @@
-"""``python -m benchmarks ladder | report | quality | stability | readme``."""
+"""``python -m benchmarks quick | ladder | report | quality | stability``."""
 
 import argparse
 import os
@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import commands as run
-from benchmarks.ladder import CALLS, OTHERS, SWEEP
+from benchmarks.ladder import CALLS, HEADLINE, OTHERS, SWEEP
+from benchmarks.quick import MINUTES, WORKLOADS
 from benchmarks.stability import FEWEST_SEEDS
 from benchmarks.worker import TOLERANCES
 from experiment.data import DIGITS
@@ -32,16 +33,55 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks",
         description="Times the faster forms of both twins in turns, and "
         "reports what the times say.",
-        epilog="Start with: python -m benchmarks ladder --workloads lecture "
-        "--variants headline --rounds 5 --sets 1 --out runs/ladder.json",
+        epilog="Start with: python -m benchmarks quick",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_quick(commands)
     _add_ladder(commands)
     _add_report(commands)
     _add_quality(commands)
     _add_stability(commands)
     _add_readme(commands)
     return parser
+
+
+def _add_quick(commands: Any) -> None:
+    command = commands.add_parser(
+        "quick",
+        help="the twins' best forms on your machine, in minutes",
+        description="Times the best form of each twin "
+        f"({' and '.join(HEADLINE['cpu'])}; on a GPU "
+        f"{' and '.join(HEADLINE['gpu'])}) on {', '.join(WORKLOADS)}, by the "
+        "protocol of the ladder: each proves first that it takes the steps of "
+        "the plain form, then has a process for itself and is asked for blocks "
+        "in random order. Prints images/s, their ratio, versions and settings, "
+        "and a line to copy into an issue. Takes minutes, the more the fewer "
+        "cores. It is one set of processes, so there is no interval and no "
+        "verdict: that is for the ladder.",
+        epilog="Example: python -m benchmarks quick --device gpu",
+    )
+    command.set_defaults(command=run.run_quick)
+    command.add_argument(
+        "--device",
+        choices=("cpu", "gpu"),
+        default="cpu",
+        help="default: cpu; on a GPU products are in tf32, as in the README",
+    )
+    command.add_argument(
+        "--budget",
+        type=float,
+        default=MINUTES,
+        metavar="MINUTES",
+        help="start no recipe that would end later, by the longest recipe yet "
+        f"(default: {MINUTES})",
+    )
+    command.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE.json",
+        help="write every timed block there, for python -m benchmarks report "
+        "(default: nothing is written)",
+    )
 
 
 def _add_ladder(commands: Any) -> None:
@@ -53,7 +93,9 @@ def _add_ladder(commands: Any) -> None:
         "up, and asks all for blocks in random order. The JSON is written as "
         "it goes. Gates and getting ready take half a minute a variant, and "
         "more where it compiles: all of it takes hours.",
-        epilog="Then: python -m benchmarks report FILE.json --out DIR",
+        epilog="Start with: python -m benchmarks ladder --workloads lecture "
+        "--variants headline --rounds 5 --sets 1 --out runs/ladder.json. Then: "
+        "python -m benchmarks report runs/ladder.json --out runs/ladder",
     )
     command.set_defaults(command=run.run_ladder)
     command.add_argument("--out", type=Path, required=True, metavar="FILE.json")

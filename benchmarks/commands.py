@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import ladder, lock, results, stability, variants
+from benchmarks import ladder, lock, quick, results, stability, variants
 from experiment.config import InputError
 from experiment.recipes import recipe
 
@@ -54,7 +54,25 @@ def run_ladder(options: argparse.Namespace) -> int:
         options.budget,
     )
     _require_place(options.out)
-    return ladder.measure(plan, options.out, _progress())
+    measured = ladder.measure(plan, options.out, _progress())
+    return int(measured["failed"] is not None)
+
+
+def run_quick(options: argparse.Namespace) -> int:
+    """Compares the twins' best forms on a few recipes."""
+    plan = quick.plan(options.device, options.budget)
+    if options.out:
+        _require_place(options.out)
+    measured = ladder.measure(plan, options.out, _progress())
+    status = int(measured["failed"] is not None)
+    if not any(map(quick.images_per_second, measured["workloads"].values())):
+        return status
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console.print(quick.table(measured))
+    for line in quick.notes(measured):
+        console.print(line)
+    console.print(f"\nFor an issue:\n{quick.line(measured)}")
+    return status
 
 
 def write_report(options: argparse.Namespace) -> int:
