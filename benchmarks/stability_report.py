@@ -266,7 +266,7 @@ def plot(path: Path, results: Mapping[str, Any]) -> None:
         for label, color in _CURVES.values()
     ]
     if any(run["collapse"] for run in results["runs"]):
-        handles.append(Line2D([], [], label="collapsed", **_LOST))
+        handles.append(Line2D([], [], label="collapsed or diverged", **_LOST))
     panels[0].set_ylabel("mean probability")
     figure.legend(handles=handles, loc="outside right center")
     figure.suptitle(f"recipe {results['recipe']}")
