@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-rungs test-rest parity bench bench-full clean
+.PHONY: gpu-install demo test test-rungs test-rest parity bench bench-full clean
 .DELETE_ON_ERROR:
 
 .venv/installed: pyproject.toml
@@ -12,6 +12,10 @@ BIN := .venv/bin
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
+
+# JAX for an NVIDIA GPU; PyTorch's wheels bring CUDA already.
+gpu-install: .venv/installed
+	$(BIN)/python -m pip install --quiet --editable '.[cuda]'
 
 demo: .venv/installed
 	$(BIN)/python -m benchmarks.demo

@@ -1,33 +1,22 @@
-"""``python -m benchmarks ladder | report | quality | stability | readme``."""
+"""``python -m benchmarks quick | ladder | report | quality | stability``."""
 
 import argparse
 import os
 import sys
-from math import inf
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
-from benchmarks import report, stability, stability_report
-from benchmarks.ladder import (
-    CALLS,
-    HEADLINE,
-    OTHERS,
-    SWEEP,
-    Plan,
-    measure,
-)
-from benchmarks.quality import study, tables
-from benchmarks.readme import ROOT, render
-from benchmarks.results import load
+from benchmarks import commands as run
+from benchmarks.ladder import CALLS, HEADLINE, OTHERS, SWEEP
+from benchmarks.quick import MINUTES, WORKLOADS
+from benchmarks.stability import FEWEST_SEEDS
 from benchmarks.statistics import ENOUGH_SETS, FEWEST_SETS
-from benchmarks.variants import FORMS
 from benchmarks.worker import TOLERANCES
-from experiment.config import InputError
-from experiment.data import DIGITS, load_splits
+from experiment.data import DIGITS
 from experiment.parser import Parser, add_data, run_command
-from experiment.recipes import RECIPES, recipe
+from experiment.recipes import RECIPES
+
+# Nothing here imports a framework: --help and bad options answer at once.
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -45,11 +34,59 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks",
         description="Times the faster forms of both twins in turns, and "
         "reports what the times say.",
-        epilog="Start with: python -m benchmarks ladder --workloads lecture "
-        "--variants headline --rounds 5 --sets 2 --out runs/ladder.json",
+        epilog="Start with: python -m benchmarks quick",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    ladder = commands.add_parser(
+    _add_quick(commands)
+    _add_ladder(commands)
+    _add_report(commands)
+    _add_quality(commands)
+    _add_stability(commands)
+    _add_readme(commands)
+    return parser
+
+
+def _add_quick(commands: Any) -> None:
+    command = commands.add_parser(
+        "quick",
+        help="the twins' best forms on your machine, in minutes",
+        description="Times the best form of each twin "
+        f"({' and '.join(HEADLINE['cpu'])}; on a GPU "
+        f"{' and '.join(HEADLINE['gpu'])}) on {', '.join(WORKLOADS)}, by the "
+        "protocol of the ladder: each proves first that it takes the steps of "
+        "the plain form, then has a process for itself and is asked for blocks "
+        "in random order. Prints images/s, their ratio, versions and settings, "
+        "and a line to copy into an issue. Takes minutes, the more the fewer "
+        "cores. It is one set of processes, so there is no interval and no "
+        "verdict: that is for the ladder.",
+        epilog="Example: python -m benchmarks quick --device gpu",
+    )
+    command.set_defaults(command=run.run_quick)
+    command.add_argument(
+        "--device",
+        choices=("cpu", "gpu"),
+        default="cpu",
+        help="default: cpu; on a GPU products are in tf32, as in the README",
+    )
+    command.add_argument(
+        "--budget",
+        type=float,
+        default=MINUTES,
+        metavar="MINUTES",
+        help="start no recipe that would end later, by the longest recipe yet "
+        f"(default: {MINUTES})",
+    )
+    command.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE.json",
+        help="write every timed block there, for python -m benchmarks report "
+        "(default: nothing is written)",
+    )
+
+
+def _add_ladder(commands: Any) -> None:
+    command = commands.add_parser(
         "ladder",
         help="time the variants in turns",
         description="Lets every variant prove that it takes the steps of the "
@@ -57,21 +94,23 @@ def _parser() -> argparse.ArgumentParser:
         "up, and asks all for blocks in random order. The JSON is written as "
         "it goes. Gates and getting ready take half a minute a variant, and "
         "more where it compiles: all of it takes hours.",
-        epilog="Then: python -m benchmarks report FILE.json --out DIR",
+        epilog="Start with: python -m benchmarks ladder --workloads lecture "
+        "--variants headline --rounds 5 --sets 1 --out runs/ladder.json. Then: "
+        "python -m benchmarks report runs/ladder.json --out runs/ladder",
     )
-    ladder.set_defaults(command=_ladder)
-    ladder.add_argument("--out", type=Path, required=True, metavar="FILE.json")
-    ladder.add_argument(
+    command.set_defaults(command=run.run_ladder)
+    command.add_argument("--out", type=Path, required=True, metavar="FILE.json")
+    command.add_argument(
         "--device", choices=("cpu", "gpu"), default="cpu", help="default: cpu"
     )
-    ladder.add_argument(
+    command.add_argument(
         "--matmul",
         choices=tuple(TOLERANCES),
         default="strict",
         help="products of matrices: every bit of float32 (default), tf32 on a "
         "GPU, or networks in bfloat16 beside float32 weights",
     )
-    ladder.add_argument(
+    command.add_argument(
         "--workloads",
         nargs="+",
         default=list(CALLS),
@@ -79,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
         help=f"{', '.join(CALLS)} (default: all), or with a batch size: "
         "mlp:512; the most telling first",
     )
-    ladder.add_argument(
+    command.add_argument(
         "--variants",
         nargs="+",
         metavar="V",
@@ -88,10 +127,10 @@ def _parser() -> argparse.ArgumentParser:
         "default: headline and "
         f"{OTHERS['cpu']} (on a GPU: {OTHERS['gpu']})",
     )
-    ladder.add_argument(
+    command.add_argument(
         "--rounds", type=int, default=10, help="in a set (default: 10)"
     )
-    ladder.add_argument(
+    command.add_argument(
         "--sets",
         type=int,
         default=ENOUGH_SETS,
@@ -99,30 +138,35 @@ def _parser() -> argparse.ArgumentParser:
         f"not narrow it: {FEWEST_SETS} sets are the fewest that have one, and "
         f"{ENOUGH_SETS} find most ratios of 1.05 (default: {ENOUGH_SETS})",
     )
-    ladder.add_argument(
+    command.add_argument(
         "--budget",
         type=float,
-        default=inf,
         metavar="MINUTES",
         help="start no set that would end later, by the longest set yet",
     )
-    ladder.add_argument(
+    command.add_argument(
         "--block",
         type=float,
         default=0.3,
         metavar="SECONDS",
         help="the least that a timed block takes (default: 0.3)",
     )
-    pages = commands.add_parser(
+
+
+def _add_report(commands: Any) -> None:
+    command = commands.add_parser(
         "report",
         help="tables and plots of a measured ladder",
         description="Writes REPORT.md and report.html, one page that needs "
         "no network.",
     )
-    pages.set_defaults(command=_report)
-    pages.add_argument("file", type=Path, metavar="FILE.json")
-    pages.add_argument("--out", type=Path, required=True, metavar="DIR")
-    quality = commands.add_parser(
+    command.set_defaults(command=run.write_report)
+    command.add_argument("file", type=Path, metavar="FILE.json")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR")
+
+
+def _add_quality(commands: Any) -> None:
+    command = commands.add_parser(
         "quality",
         help="how good the samples are, over seeds",
         description="Trains recipe x loss x seed in both twins, each with "
@@ -132,9 +176,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Start with: python -m benchmarks quality --steps 200 --seeds 2 "
         "--out runs/quality.json",
     )
-    quality.set_defaults(command=_quality)
-    quality.add_argument("--out", type=Path, required=True, metavar="FILE.json")
-    quality.add_argument(
+    command.set_defaults(command=run.run_quality)
+    command.add_argument("--out", type=Path, required=True, metavar="FILE.json")
+    command.add_argument(
         "--recipes",
         nargs="+",
         default=["mlp"],
@@ -142,19 +186,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="RECIPE",
         help="of digits (default: mlp)",
     )
-    quality.add_argument(
+    command.add_argument(
         "--seeds", type=int, default=5, help="runs of each (default: 5)"
     )
-    quality.add_argument(
+    command.add_argument(
         "--steps", type=int, help="iterations, in place of the recipe's"
     )
-    add_data(quality)
-    _add_stability(commands)
-    readme = commands.add_parser(
-        "readme", help="write the README's tables from the committed JSON"
-    )
-    readme.set_defaults(command=_readme)
-    return parser
+    add_data(command)
 
 
 def _add_stability(commands: Any) -> None:
@@ -164,17 +202,17 @@ def _add_stability(commands: Any) -> None:
         description="Trains a recipe from many seeds in both twins, from the "
         "same initial weights and random numbers, and from initial weights "
         "one unit in the last place away from those of seed 0. Says how many "
-        "runs collapsed, how many made digits, and, from "
-        f"{stability_report.FEWEST_SEEDS} seeds on, whether the twins are "
-        "equivalent. Prints the tables, and writes FILE.md and FILE.png "
-        "beside FILE.json. The JSON is written after every run, and the same "
-        "command resumes it; more seeds may be asked for then. A run of "
-        "digits takes about a minute and a half of one core: the defaults are "
-        "60 runs, an hour and a half of core time.",
+        "runs collapsed or diverged, how many made digits, and, from "
+        f"{FEWEST_SEEDS} seeds on, whether the twins are equivalent. Prints "
+        "the tables, and writes FILE.md and FILE.png beside FILE.json. The "
+        "JSON is written after every run, and the same command resumes it; "
+        "more seeds may be asked for then. A run of digits takes about a "
+        "minute and a half of one core: the defaults are 60 runs, an hour and "
+        "a half of core time.",
         epilog="Start with: python -m benchmarks stability --recipe lecture "
         "--seeds 2 --perturbed 1 --steps 500 --out runs/stability.json",
     )
-    command.set_defaults(command=_stability)
+    command.set_defaults(command=run.run_stability)
     command.add_argument("--out", type=Path, required=True, metavar="FILE.json")
     command.add_argument(
         "--recipe",
@@ -205,103 +243,11 @@ def _add_stability(commands: Any) -> None:
     add_data(command)
 
 
-def _require_place(out: Path) -> None:
-    if out.is_dir():
-        raise InputError(f"--out {out} is a folder: name a file in it")
-    out.parent.mkdir(parents=True, exist_ok=True)
-
-
-def _ladder(options: argparse.Namespace) -> int:
-    _require_place(options.out)
-    if options.matmul == "tf32" and options.device == "cpu":
-        raise InputError("--matmul tf32 is for GPUs: add --device gpu")
-    best = HEADLINE[options.device]
-    sets = {
-        "headline": [*best, *(f"{name} again" for name in best)],
-        "sweep": [f"{twin} seeds-{n}" for n in SWEEP for twin in FORMS],
-    }
-    names = options.variants or [
-        "headline",
-        *OTHERS[options.device].split(", "),
-    ]
-    variants = [v for name in names for v in sets.get(name, [name])]
-    plan = Plan(
-        options.device,
-        options.matmul,
-        tuple(dict.fromkeys(options.workloads)),
-        tuple(dict.fromkeys(variants)),
-        options.rounds,
-        options.sets,
-        options.block,
-        None if options.budget == inf else options.budget,
+def _add_readme(commands: Any) -> None:
+    command = commands.add_parser(
+        "readme", help="write the README's tables from the committed JSON"
     )
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
-    return measure(plan, options.out, lambda line: console.print(line))
-
-
-def _report(options: argparse.Namespace) -> int:
-    report.write(options.out, load(options.file))
-    print(options.out / "REPORT.md")
-    print(options.out / "report.html")
-    return 0
-
-
-def _quality(options: argparse.Namespace) -> int:
-    _require_place(options.out)
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
-    results = study(
-        options.recipes,
-        options.seeds,
-        options.steps,
-        load_splits(options.data_dir, options.download),
-        options.data_dir,
-        options.out,
-        lambda line: console.print(line),
-    )
-    print(tables(results))
-    return 0
-
-
-def _stability(options: argparse.Namespace) -> int:
-    if options.out.suffix != ".json":
-        raise InputError(
-            f"--out {options.out} must end in .json: the page and the plot "
-            "have the same name, but .md and .png"
-        )
-    changes = {} if options.steps is None else {"steps": options.steps}
-    plan = stability.Plan(
-        recipe(options.recipe, **changes), options.data_dir, options.download
-    )
-    runs = stability.plan_runs(options.seeds, options.perturbed)
-    _require_place(options.out)
-    for suffix in (".md", ".png"):
-        taken = options.out.with_suffix(suffix)
-        if taken.exists() and not options.out.exists():
-            raise InputError(
-                f"--out {options.out}: {taken} exists already, and the page "
-                "would take its place; choose another name"
-            )
-    # A process of spawn imports this module, and PyTorch with it, before
-    # measure can tell it how many threads to start.
-    os.environ["OMP_NUM_THREADS"] = "1"
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
-    results = stability.measure(
-        plan,
-        runs,
-        options.jobs,
-        options.out,
-        lambda line: console.print(line),
-    )
-    print(stability_report.tables(results))
-    for path in stability_report.write(options.out, results):
-        print(path)
-    return 0
-
-
-def _readme(_: argparse.Namespace) -> int:
-    path = ROOT / "README.md"
-    path.write_text(render(path.read_text()))
-    return 0
+    command.set_defaults(command=run.write_readme)
 
 
 if __name__ == "__main__":

@@ -182,15 +182,15 @@ def workload(name: str) -> tuple[str, int]:
 
 def measure(
     plan: Plan,
-    out: Path,
+    out: Path | None,
     say: Callable[[str], None],
     start: Callable[[Job], Worker] | None = None,
-) -> int:
-    """Measures and writes after every round; returns the exit status.
+) -> dict[str, Any]:
+    """Measures, and writes after every round; returns what was measured.
 
     Args:
         plan: what.
-        out: the JSON file.
+        out: the JSON file; None to write nothing.
         say: told of the progress.
         start: starts the worker of a job; a process if not given.
 
@@ -199,7 +199,8 @@ def measure(
             time was over before a block was timed.
 
     Returns:
-        0, or 1 if a worker ended or hung: the file has all before it.
+        The contents of the file. ``failed`` says which worker ended or hung,
+        if one did; the others are of what was measured before.
     """
     results: dict[str, Any] = {
         "schema": SCHEMA,
@@ -235,33 +236,40 @@ def measure(
                                 "before a block was timed; give more minutes, "
                                 "or fewer workloads or variants"
                             )
-                        return 0
+                        return results
                     say(f"set {number + 1} of {plan.sets}, {name}")
                     _measure_set(plan, results, name, number, out, say, start)
                     lasted = time.monotonic() - begun - spent
                     longest = max(longest, lasted)
             if not _has_blocks(results):
                 raise InputError(
-                    f"every variant is refused: {out} is not written"
+                    "every variant is refused, for the reasons above: nothing "
+                    "is written"
                 )
             results["complete"] = True
         except WorkerError as error:
             results["failed"] = str(error)
             say(f"error: {error}; {_kept(results, out)}")
-            return 1
         except KeyboardInterrupt:
             say(f"stopped; {_kept(results, out)}")
             raise
         finally:
             if _has_blocks(results):  # else an earlier file would be lost
-                replace_text(out, json.dumps(results, indent=1) + "\n")
-    return 0
+                _write(results, out)
+    return results
 
 
-def _kept(results: dict[str, Any], out: Path) -> str:
-    if _has_blocks(results):
-        return f"what was timed before is kept in {out}"
-    return "nothing was timed before"
+def _write(results: dict[str, Any], out: Path | None) -> None:
+    if out is not None:
+        replace_text(out, json.dumps(results, indent=1) + "\n")
+
+
+def _kept(results: dict[str, Any], out: Path | None) -> str:
+    if not _has_blocks(results):
+        return "nothing was timed before"
+    if out is None:
+        return "nothing is kept without --out"
+    return f"what was timed before is kept in {out}"
 
 
 def _has_blocks(results: dict[str, Any]) -> bool:
@@ -391,7 +399,7 @@ def _measure_set(plan, results, name, number, out, say, start) -> None:
                 if answer["compiled"]:
                     reason = "it compiled in a timed block"
                     found["refused"][variant] = reason
-            replace_text(out, json.dumps(results, indent=1) + "\n")
+            _write(results, out)
     finally:
         for worker in workers.values():
             worker.stop()

@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 
 from benchmarks.peers import TUTORIALS
 from experiment.config import Config, InputError
-from experiment.initial import moved_by_one_ulp
+from experiment.initial import State, moved_by_one_ulp
 from experiment.stream import Stream, length, map_arrays, stack
-from parity_tests.compare import Arrays
 
 STEPS = 10  # of a comparison with the plain step: no call has fewer
 OF_ALL_GAMES = 1600  # iterations in a call, about: their batches lie in memory
@@ -69,8 +68,8 @@ class Variant:
     create: Callable[[], Any]
     run: Callable[[Any, int], tuple[Any, Any]]
     losses: Callable[[Any], NDArray]
-    plain: Callable[[int | None], tuple[Arrays, NDArray]]
-    state: Callable[[Any], Arrays]
+    plain: Callable[[int | None], tuple[State, NDArray]]
+    state: Callable[[Any], State]
     games: int = 1
 
 
@@ -156,7 +155,7 @@ class _Shared:
     def run(self, game: Any, count: int) -> tuple[Any, Any]:
         return self._train(game, _first(self._batches, count))
 
-    def plain(self, ulp_seed: int | None) -> tuple[Arrays, NDArray]:
+    def plain(self, ulp_seed: int | None) -> tuple[State, NDArray]:
         return _plain(self._twin, self._create(), self._batch, ulp_seed)
 
 
@@ -171,7 +170,7 @@ def _plain(
     game: Any,
     batch: Callable[[int], Any],
     ulp_seed: int | None,
-) -> tuple[Arrays, NDArray]:
+) -> tuple[State, NDArray]:
     """State after one plain step; both players' losses, (2 STEPS, 2)."""
     if ulp_seed is not None:
         state = moved_by_one_ulp(twin.to_numpy(game), ulp_seed)
@@ -215,7 +214,7 @@ def _seeds(
             metrics = type(metrics)(*(value.mean(0) for value in metrics))
         return game, metrics
 
-    def state(game: Any) -> Arrays:
+    def state(game: Any) -> State:
         each = (side.seed_of(game, games, i) for i in range(n))
         return {
             f"{i}/{name}": array
@@ -223,8 +222,8 @@ def _seeds(
             for name, array in twin.to_numpy(one).items()
         }
 
-    def plain(ulp_seed: int | None) -> tuple[Arrays, NDArray]:
-        arrays: Arrays = {}
+    def plain(ulp_seed: int | None) -> tuple[State, NDArray]:
+        arrays: State = {}
         rows = []
         for i, (config, stream) in enumerate(
             zip(configs, streams, strict=True)

@@ -1,0 +1,151 @@
+"""What each command of the benchmark does.
+
+A command imports what it needs when it runs: none waits for a framework that
+another needs, and the ladder's own process has none.
+"""
+
+import argparse
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks import ladder, lock, quick, results, stability, variants
+from experiment.config import InputError
+from experiment.recipes import recipe
+
+
+def _progress() -> Callable[[str], None]:
+    """Prints a line on stderr."""
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    return lambda line: console.print(line)
+
+
+def _require_place(out: Path) -> None:
+    if out.is_dir():
+        raise InputError(f"--out {out} is a folder: name a file in it")
+    out.parent.mkdir(parents=True, exist_ok=True)
+
+
+def run_ladder(options: argparse.Namespace) -> int:
+    """Times the variants in turns."""
+    if options.matmul == "tf32" and options.device == "cpu":
+        raise InputError("--matmul tf32 is for GPUs: add --device gpu")
+    best = ladder.HEADLINE[options.device]
+    sets = {
+        "headline": [*best, *(f"{name} again" for name in best)],
+        "sweep": [
+            f"{twin} seeds-{n}" for n in ladder.SWEEP for twin in variants.FORMS
+        ],
+    }
+    others = ladder.OTHERS[options.device].split(", ")
+    names = options.variants or ["headline", *others]
+    plan = ladder.Plan(
+        options.device,
+        options.matmul,
+        tuple(dict.fromkeys(options.workloads)),
+        tuple(
+            dict.fromkeys(v for name in names for v in sets.get(name, [name]))
+        ),
+        options.rounds,
+        options.sets,
+        options.block,
+        options.budget,
+    )
+    _require_place(options.out)
+    measured = ladder.measure(plan, options.out, _progress())
+    return int(measured["failed"] is not None)
+
+
+def run_quick(options: argparse.Namespace) -> int:
+    """Compares the twins' best forms on a few recipes."""
+    plan = quick.plan(options.device, options.budget)
+    if options.out:
+        _require_place(options.out)
+    measured = ladder.measure(plan, options.out, _progress())
+    status = int(measured["failed"] is not None)
+    if not any(map(quick.images_per_second, measured["workloads"].values())):
+        return status
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console.print(quick.table(measured))
+    for line in quick.notes(measured):
+        console.print(line)
+    console.print(f"\nFor an issue:\n{quick.line(measured)}")
+    return status
+
+
+def write_report(options: argparse.Namespace) -> int:
+    """Writes tables and plots of a measured ladder."""
+    measured = results.load(options.file)
+    from benchmarks import report
+
+    report.write(options.out, measured)
+    print(options.out / "REPORT.md")
+    print(options.out / "report.html")
+    return 0
+
+
+def run_quality(options: argparse.Namespace) -> int:
+    """Studies how good the samples are."""
+    from benchmarks import quality
+
+    _require_place(options.out)
+    found = quality.study(
+        options.recipes,
+        options.seeds,
+        options.steps,
+        options.data_dir,
+        options.download,
+        options.out,
+        _progress(),
+    )
+    print(quality.tables(found))
+    return 0
+
+
+def run_stability(options: argparse.Namespace) -> int:
+    """Studies how often a recipe holds."""
+    out = options.out
+    if out.suffix != ".json":
+        raise InputError(
+            f"--out {out} must end in .json: the page and the plot have the "
+            "same name, but .md and .png"
+        )
+    changes = {} if options.steps is None else {"steps": options.steps}
+    plan = stability.Plan(
+        recipe(options.recipe, **changes), options.data_dir, options.download
+    )
+    runs = stability.plan_runs(options.seeds, options.perturbed)
+    if options.jobs < 1:
+        raise InputError(f"--jobs is {options.jobs}: it must be at least 1")
+    _require_place(out)
+    for suffix in (".md", ".png"):
+        taken = out.with_suffix(suffix)
+        if taken.exists() and not out.exists():
+            raise InputError(
+                f"--out {out}: {taken} exists already, and the page would take "
+                "its place; choose another name"
+            )
+    # A process of spawn loads NumPy, and with it its threads, before it can be
+    # told how many to start.
+    os.environ["OMP_NUM_THREADS"] = "1"
+    with lock.hold(out):
+        from benchmarks import stability_report, stability_study
+
+        found = stability_study.measure(
+            plan, runs, options.jobs, out, _progress()
+        )
+        print(stability_report.tables(found))
+        for path in stability_report.write(out, found):
+            print(path)
+    return 0
+
+
+def write_readme(_: argparse.Namespace) -> int:
+    """Writes the README's tables from the committed measurements."""
+    from benchmarks.readme import ROOT, render
+
+    path = ROOT / "README.md"
+    path.write_text(render(path.read_text()))
+    return 0
