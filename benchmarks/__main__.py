@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import commands as run
-from benchmarks.ladder import CALLS, HEADLINE, OTHERS, SWEEP
+from benchmarks.plan import CALLS, HEADLINE, OTHERS, SWEEP
 from benchmarks.quick import MINUTES, WORKLOADS
 from benchmarks.stability import FEWEST_SEEDS
 from benchmarks.statistics import ENOUGH_SETS, FEWEST_SETS
@@ -137,6 +137,21 @@ def _add_ladder(commands: Any) -> None:
         help="of fresh processes; an interval is over sets, so more rounds do "
         f"not narrow it: {FEWEST_SETS} sets are the fewest that have one, and "
         f"{ENOUGH_SETS} find most ratios of 1.05 (default: {ENOUGH_SETS})",
+    )
+    command.add_argument(
+        "--add",
+        action="store_true",
+        help="add the sets to those of FILE.json, where there is one of this "
+        "machine and the same plan",
+    )
+    command.add_argument(
+        "--at-once",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes that start and compile side by side, on a machine "
+        "rented by the minute; compilation then takes longer than it would "
+        "alone (default: 1)",
     )
     command.add_argument(
         "--budget",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import ladder, lock, quick, results, stability, variants
+from benchmarks import ladder, lock, plan, quick, results, stability, variants
 from experiment.config import InputError
 from experiment.recipes import recipe
 
@@ -32,16 +32,16 @@ def run_ladder(options: argparse.Namespace) -> int:
     """Times the variants in turns."""
     if options.matmul == "tf32" and options.device == "cpu":
         raise InputError("--matmul tf32 is for GPUs: add --device gpu")
-    best = ladder.HEADLINE[options.device]
+    best = plan.HEADLINE[options.device]
     sets = {
         "headline": [*best, *(f"{name} again" for name in best)],
         "sweep": [
-            f"{twin} seeds-{n}" for n in ladder.SWEEP for twin in variants.FORMS
+            f"{twin} seeds-{n}" for n in plan.SWEEP for twin in variants.FORMS
         ],
     }
-    others = ladder.OTHERS[options.device].split(", ")
+    others = plan.OTHERS[options.device].split(", ")
     names = options.variants or ["headline", *others]
-    plan = ladder.Plan(
+    wanted = plan.Plan(
         options.device,
         options.matmul,
         tuple(dict.fromkeys(options.workloads)),
@@ -52,18 +52,23 @@ def run_ladder(options: argparse.Namespace) -> int:
         options.sets,
         options.block,
         options.budget,
+        at_once=options.at_once,
     )
     _require_place(options.out)
-    measured = ladder.measure(plan, options.out, _progress())
+    earlier = None
+    if options.add and options.out.exists():
+        earlier = results.load(options.out)
+        plan.require_same(wanted, earlier, options.out)
+    measured = ladder.measure(wanted, options.out, _progress(), None, earlier)
     return int(measured["failed"] is not None)
 
 
 def run_quick(options: argparse.Namespace) -> int:
     """Compares the twins' best forms on a few recipes."""
-    plan = quick.plan(options.device, options.budget)
+    wanted = quick.plan(options.device, options.budget)
     if options.out:
         _require_place(options.out)
-    measured = ladder.measure(plan, options.out, _progress())
+    measured = ladder.measure(wanted, options.out, _progress())
     status = int(measured["failed"] is not None)
     if not any(map(quick.images_per_second, measured["workloads"].values())):
         return status
@@ -113,7 +118,7 @@ def run_stability(options: argparse.Namespace) -> int:
             "same name, but .md and .png"
         )
     changes = {} if options.steps is None else {"steps": options.steps}
-    plan = stability.Plan(
+    wanted = stability.Plan(
         recipe(options.recipe, **changes), options.data_dir, options.download
     )
     runs = stability.plan_runs(options.seeds, options.perturbed)
@@ -134,7 +139,7 @@ def run_stability(options: argparse.Namespace) -> int:
         from benchmarks import stability_report, stability_study
 
         found = stability_study.measure(
-            plan, runs, options.jobs, out, _progress()
+            wanted, runs, options.jobs, out, _progress()
         )
         print(stability_report.tables(found))
         for path in stability_report.write(out, found):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from benchmarks.ladder import HEADLINE, Plan
+from benchmarks.plan import HEADLINE, Plan
 from benchmarks.results import hardware, paces, refusals, whole_sets
 
 WORKLOADS = ("lecture", "mlp", "dcgan")

@@ -2,7 +2,8 @@
 
 A variant's name is its twin and its form: ``jax scan``, ``torch eager``; the
 forms are those of ``train --accelerate``, and ``device`` (batches drawn on
-the device), ``seeds-8`` (eight games at once) and ``tutorial`` (context). A
+the device), ``seeds-8`` (eight games at once) and ``tutorial`` (context).
+``jax scan/conv`` is a form under flags of XLA, which its process starts with. A
 name that ends in ``again`` is the same entered twice: a second process in each
 set, and the noise floor.
 """
@@ -31,6 +32,37 @@ FORMS = {
 }
 
 
+# By default XLA leaves convolutions and loops out of its CUDA graphs, and
+# launches fewer than five kernels one by one.
+_CONVOLUTIONS = "--xla_gpu_enable_command_buffer=+CONVOLUTION"
+XLA_FLAGS = {
+    "conv": _CONVOLUTIONS,
+    "conv-1": f"{_CONVOLUTIONS} --xla_gpu_graph_min_graph_size=1",
+    "conv-while": f"{_CONVOLUTIONS},+WHILE",
+}
+
+
+def xla_flags(name: str) -> str:
+    """The flags of XLA that a variant's process starts with, if any.
+
+    Raises:
+        InputError: there are no such flags.
+
+    Example:
+        >>> xla_flags("jax scan/conv again")
+        '--xla_gpu_enable_command_buffer=+CONVOLUTION'
+    """
+    _, slash, flags = name.removesuffix(" again").partition("/")
+    if not slash:
+        return ""
+    if flags not in XLA_FLAGS or not name.startswith("jax "):
+        raise InputError(
+            f"variant {name!r}: flags {flags!r} are unknown; known: "
+            f"{', '.join(XLA_FLAGS)}, for variants of jax"
+        )
+    return XLA_FLAGS[flags]
+
+
 def parse(name: str) -> tuple[str, str]:
     """Twin and form of a variant's name.
 
@@ -38,10 +70,12 @@ def parse(name: str) -> tuple[str, str]:
         InputError: there is no such variant.
 
     Example:
-        >>> parse("jax scan again")
+        >>> parse("jax scan/conv again")
         ('jax', 'scan')
     """
-    twin, _, form = name.removesuffix(" again").partition(" ")
+    xla_flags(name)
+    plain = name.removesuffix(" again").partition("/")[0]
+    twin, _, form = plain.partition(" ")
     kind = re.sub(r"^seeds-[1-9]\d{0,3}$", "seeds-N", form)
     if kind not in FORMS.get(twin, "").split() or form == "seeds-N":
         known = "; ".join(f"{t} with {f}" for t, f in FORMS.items())

@@ -6,7 +6,8 @@ import pytest
 
 from benchmarks import ladder, quick
 from benchmarks.__main__ import main
-from benchmarks.ladder import HEADLINE, Worker
+from benchmarks.plan import HEADLINE
+from benchmarks.processes import Worker
 from benchmarks.quick import WORKLOADS
 from benchmarks.results import load
 from parity_tests.test_protocol import ANSWER
@@ -15,6 +16,8 @@ from parity_tests.test_protocol import ANSWER
 WORKER = """
 import json, sys
 print(json.dumps({first}), flush=True)
+next(sys.stdin)
+print("{{}}", flush=True)
 next(sys.stdin)
 print(json.dumps({ready}), flush=True)
 for i, _ in enumerate(sys.stdin):
@@ -45,7 +48,7 @@ def stand_ins(monkeypatch, tmp_path):
             )
             return Worker(job.variant, [sys.executable, "-c", script])
 
-        monkeypatch.setattr(ladder, "_starter", lambda *_: start)
+        monkeypatch.setattr(ladder, "starter", lambda *_: start)
         return started
 
     return put
