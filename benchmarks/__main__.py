@@ -1,4 +1,4 @@
-"""``python -m benchmarks quick | ladder | report | quality | stability``."""
+"""``python -m benchmarks quick``, and the other commands of ``--help``."""
 
 import argparse
 import os

@@ -100,7 +100,7 @@ BAD = [
 ]
 
 
-def test_help_and_bad_options_answer_at_once(without_dev):
+def test_help_and_bad_options_answer_at_once(without_dev, tmp_path):
     statuses, modules, shown = without_dev(*HELP, *BAD)
     assert statuses == [0] * len(HELP) + [2] * len(BAD)
     assert not modules & (FRAMEWORKS | {"matplotlib"})
@@ -108,6 +108,7 @@ def test_help_and_bad_options_answer_at_once(without_dev):
     errors = [line for line in shown.splitlines() if line.startswith("error: ")]
     for (*_, value), error in zip(BAD, errors, strict=True):
         assert value in error
+    assert [path.name for path in tmp_path.iterdir()] == ["site"]
 
 
 def test_commands_of_parity_without_the_tests_packages(without_dev, tmp_path):
