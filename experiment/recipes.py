@@ -180,7 +180,6 @@ STARTS = {
     for of in (
         Starts("digits", 60, 0, 2_500),
         Starts("paper", 20, 0, 5_000),
-        Starts("paper-algorithm1", 20, 0, 5_000),
     )
 }
 
