@@ -144,6 +144,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_data(quality)
     _add_stability(commands)
+    _add_profile(commands)
     readme = commands.add_parser(
         "readme", help="write the README's tables from the committed JSON"
     )
@@ -197,6 +198,43 @@ def _add_stability(commands: Any) -> None:
         help="processes, each on one core (default: as many as cores)",
     )
     add_data(command)
+
+
+def _add_profile(commands: Any) -> None:
+    command = commands.add_parser(
+        "profile",
+        help="where an iteration's time goes",
+        description="Profiles each variant in a process of its own: the "
+        "operators of a CPU, or kernels of a GPU, that take the most time, "
+        "and how much of an iteration they keep busy. Prints the page, and "
+        "writes it as FILE.md beside FILE.json.",
+        epilog="Start with: python -m benchmarks profile --workloads lecture "
+        "--out runs/profile.json",
+    )
+    command.set_defaults(command=_profile)
+    command.add_argument("--out", type=Path, required=True, metavar="FILE.json")
+    command.add_argument(
+        "--device", choices=("cpu", "gpu"), default="cpu", help="default: cpu"
+    )
+    command.add_argument(
+        "--workloads",
+        nargs="+",
+        default=["dcgan"],
+        metavar="W",
+        help="as those of the ladder (default: dcgan)",
+    )
+    command.add_argument(
+        "--variants",
+        nargs="+",
+        metavar="V",
+        help="as 'jax scan', 'torch eager' (default: the best of each twin)",
+    )
+    command.add_argument(
+        "--steps",
+        type=int,
+        default=10,
+        help="iterations of a run (default: 10)",
+    )
 
 
 def _require_place(out: Path) -> None:
@@ -290,6 +328,23 @@ def _stability(options: argparse.Namespace) -> int:
     for path in stability_report.write(options.out, results):
         print(path)
     return 0
+
+
+def _profile(options: argparse.Namespace) -> int:
+    from benchmarks.ladder import HEADLINE
+    from benchmarks.profile import Plan, measure
+    from benchmarks.profile_report import page
+
+    plan = Plan(
+        options.device,
+        tuple(dict.fromkeys(options.workloads)),
+        tuple(dict.fromkeys(options.variants or HEADLINE[options.device])),
+        options.steps,
+    )
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    results = measure(plan, options.out, lambda line: console.print(line))
+    print(page(results))
+    return 1 if results["failed"] else 0
 
 
 def _readme(_: argparse.Namespace) -> int:
