@@ -56,6 +56,8 @@ def main(job: Job) -> None:
 
     config = recipe(job.recipe, batch_size=job.batch_size)
     side = side_of(job.variant)
+    # Before anything is compiled, for it has PyTorch name what it compiles.
+    tracer = import_module(f"benchmarks.{parse(job.variant)[0]}_profile")
     try:
         data = load_at_hand(config)
         device = side.twin.select_device(job.device, config)
@@ -66,14 +68,17 @@ def main(job: Job) -> None:
     data = data.astype(config.dtype, copy=False)
     try:
         variant = build(job.variant, config, data, device, job.steps)
-        answer(**profile(job, variant, side))
+        found = profile(job, variant, side, tracer)
     except Exception as error:  # the form's own: the others go on
         if not isinstance(error, InputError):
             traceback.print_exc()
-        answer(refused=describe_error(error))
+        found = {"refused": describe_error(error)}
+    answer(**found)
 
 
-def profile(job: Job, variant: Variant, side: Any) -> dict[str, Any]:
+def profile(
+    job: Job, variant: Variant, side: Any, tracer: Any
+) -> dict[str, Any]:
     """Seconds of untraced and traced runs; operators, of an iteration each.
 
     Raises:
@@ -91,8 +96,6 @@ def profile(job: Job, variant: Variant, side: Any) -> dict[str, Any]:
 
     run()  # compiles
     untraced = [run() for _ in range(RUNS)]
-    twin = parse(job.variant)[0]
-    tracer = import_module(f"benchmarks.{twin}_profile")
     traces = [tracer.trace(run, job.device) for _ in range(RUNS)]
     _, spans = min(traces, key=itemgetter(0))
     totals, busy = total(spans)
@@ -112,7 +115,7 @@ def profile(job: Job, variant: Variant, side: Any) -> dict[str, Any]:
             for of in totals
         ],
     }
-    if twin == "jax":
+    if parse(job.variant)[0] == "jax":
         dump = Path(job.dump)
         names = tracer.origins(dump)
         for of in found["operators"]:

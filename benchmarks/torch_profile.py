@@ -14,7 +14,12 @@ from benchmarks.spans import Span
 # Without it the tracer does not see what torch.compile makes for a CPU.
 inductor.cpp.enable_kernel_profile = True
 # Python around the programs of torch.compile, which have names of their own.
-_NO_WORK = ("Torch-Compiled Region", "CompiledFunction")
+_NO_WORK = (
+    "Torch-Compiled Region",
+    "TorchDynamo Cache Lookup",
+    "CompiledFunction",
+    "## Call CompiledFxGraph",
+)
 _CATEGORIES = {
     "cpu": ("cpu_op",),
     "gpu": ("kernel", "gpu_memcpy", "gpu_memset"),

@@ -10,7 +10,7 @@ import torch
 from benchmarks import jax_profile, profile, profile_worker, torch_profile
 from benchmarks.__main__ import main
 from benchmarks.profile import load_profile
-from benchmarks.profile_report import page
+from benchmarks.profile_report import describe_variant, page
 from benchmarks.spans import Span, cut, total
 from benchmarks.torch_profile import chrome_spans
 from experiment.config import InputError
@@ -309,6 +309,19 @@ def test_page(worker, tmp_path, capsys):
     assert "dot 75%, unknown 25%" in text
     assert "kConvolution 3; in command buffers: kKernel 5" in text
     assert "traced without command buffers" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"busy_seconds": 0.208}, "busy 104%"),
+        ({"busy_seconds": 0.22}, "busy unknown"),
+        ({"traced_seconds": [0.192]}, "busy 50%"),
+        ({"traced_seconds": [0.18]}, "busy unknown"),
+    ],
+)
+def test_disturbed_runs_have_no_busy_share(changes, said):
+    assert said in describe_variant(PROFILE | changes, 10)
 
 
 def test_command_buffers_that_are_traced(worker, tmp_path, monkeypatch, capsys):
