@@ -42,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_report(commands)
     _add_quality(commands)
     _add_stability(commands)
+    _add_profile(commands)
     _add_readme(commands)
     return parser
 
@@ -256,6 +257,43 @@ def _add_stability(commands: Any) -> None:
         help="processes, each on one core (default: as many as cores)",
     )
     add_data(command)
+
+
+def _add_profile(commands: Any) -> None:
+    command = commands.add_parser(
+        "profile",
+        help="where an iteration's time goes",
+        description="Profiles each variant in a process of its own: the "
+        "operators of a CPU, or kernels of a GPU, that take the most time, "
+        "and how much of an iteration they keep busy. Prints the page, and "
+        "writes it as FILE.md beside FILE.json.",
+        epilog="Start with: python -m benchmarks profile --workloads lecture "
+        "--out runs/profile.json",
+    )
+    command.set_defaults(command=run.run_profile)
+    command.add_argument("--out", type=Path, required=True, metavar="FILE.json")
+    command.add_argument(
+        "--device", choices=("cpu", "gpu"), default="cpu", help="default: cpu"
+    )
+    command.add_argument(
+        "--workloads",
+        nargs="+",
+        default=["dcgan"],
+        metavar="W",
+        help="as those of the ladder (default: dcgan)",
+    )
+    command.add_argument(
+        "--variants",
+        nargs="+",
+        metavar="V",
+        help="as 'jax scan', 'torch eager' (default: the best of each twin)",
+    )
+    command.add_argument(
+        "--steps",
+        type=int,
+        default=10,
+        help="iterations of a run (default: 10)",
+    )
 
 
 def _add_readme(commands: Any) -> None:

@@ -28,6 +28,23 @@ def _require_place(out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
 
 
+def _require_pages(out: Path, *suffixes: str) -> None:
+    """For a JSON file with pages of its name beside it."""
+    if out.suffix != ".json":
+        raise InputError(
+            f"--out {out} must end in .json: beside it comes the same name "
+            f"with {' and '.join(suffixes)}"
+        )
+    _require_place(out)
+    for suffix in suffixes:
+        taken = out.with_suffix(suffix)
+        if taken.exists() and not out.exists():
+            raise InputError(
+                f"--out {out}: {taken} exists already, and the page would take "
+                "its place; choose another name"
+            )
+
+
 def run_ladder(options: argparse.Namespace) -> int:
     """Times the variants in turns."""
     if options.matmul == "tf32" and options.device == "cpu":
@@ -80,6 +97,23 @@ def run_quick(options: argparse.Namespace) -> int:
     return status
 
 
+def run_profile(options: argparse.Namespace) -> int:
+    """Says where an iteration's time goes."""
+    from benchmarks import profile, profile_report
+
+    best = plan.HEADLINE[options.device]
+    wanted = profile.Plan(
+        options.device,
+        tuple(dict.fromkeys(options.workloads)),
+        tuple(dict.fromkeys(options.variants or best)),
+        options.steps,
+    )
+    _require_pages(options.out, ".md")
+    measured = profile.measure(wanted, options.out, _progress())
+    print(profile_report.page(measured))
+    return int(measured["failed"] is not None)
+
+
 def write_report(options: argparse.Namespace) -> int:
     """Writes tables and plots of a measured ladder."""
     measured = results.load(options.file)
@@ -112,11 +146,6 @@ def run_quality(options: argparse.Namespace) -> int:
 def run_stability(options: argparse.Namespace) -> int:
     """Studies how often a recipe holds."""
     out = options.out
-    if out.suffix != ".json":
-        raise InputError(
-            f"--out {out} must end in .json: the page and the plot have the "
-            "same name, but .md and .png"
-        )
     changes = {} if options.steps is None else {"steps": options.steps}
     wanted = stability.Plan(
         recipe(options.recipe, **changes), options.data_dir, options.download
@@ -124,14 +153,7 @@ def run_stability(options: argparse.Namespace) -> int:
     runs = stability.plan_runs(options.seeds, options.perturbed)
     if options.jobs < 1:
         raise InputError(f"--jobs is {options.jobs}: it must be at least 1")
-    _require_place(out)
-    for suffix in (".md", ".png"):
-        taken = out.with_suffix(suffix)
-        if taken.exists() and not out.exists():
-            raise InputError(
-                f"--out {out}: {taken} exists already, and the page would take "
-                "its place; choose another name"
-            )
+    _require_pages(out, ".md", ".png")
     # A process of spawn loads NumPy, and with it its threads, before it can be
     # told how many to start.
     os.environ["OMP_NUM_THREADS"] = "1"

@@ -103,7 +103,7 @@ def main(job: Job) -> None:
     except Exception as error:  # the form's own: the others go on
         if not isinstance(error, InputError):
             traceback.print_exc()
-        answer(refused=_reason(error))
+        answer(refused=describe_error(error))
         return
     answer(**found)
     # NVML knows nothing of the device asked for.
@@ -184,7 +184,8 @@ def _warm(
     return found, block
 
 
-def _reason(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
+    """Why a variant has no number, in one line."""
     text = str(error)
     if isinstance(error, InputError):  # a form that this device does not have
         return text
