@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: gpu-install demo test test-rungs test-rest parity bench bench-full clean
+.PHONY: gpu-install gpu demo test test-rungs test-rest parity bench bench-full clean
 .DELETE_ON_ERROR:
 
 .venv/installed: pyproject.toml
@@ -16,6 +16,12 @@ BIN := .venv/bin
 # JAX for an NVIDIA GPU; PyTorch's wheels bring CUDA already.
 gpu-install: .venv/installed
 	$(BIN)/python -m pip install --quiet --editable '.[cuda]'
+
+# On a machine rented by the minute, which may have no network: by the Python
+# that it has, unless .venv is there. The same again adds sets to the ladder.
+gpu:
+	$(or $(wildcard $(BIN)/python),$(PYTHON)) -m benchmarks gpu --out runs/gpu \
+	  $(if $(DATA_DIR),--data-dir $(DATA_DIR))
 
 demo: .venv/installed
 	$(BIN)/python -m benchmarks.demo

@@ -97,6 +97,25 @@ def run_quick(options: argparse.Namespace) -> int:
     return status
 
 
+def run_session(options: argparse.Namespace) -> int:
+    """Runs all that a rented GPU is wanted for."""
+    from benchmarks import session
+    from benchmarks.script import FULL, REHEARSAL
+
+    if options.rehearse != (options.device == "cpu"):
+        raise InputError(
+            "--rehearse goes with --device cpu, and a GPU with neither"
+        )
+    if options.rehearse and options.commit:
+        raise InputError("--commit: a rehearsal measures nothing")
+    script = REHEARSAL if options.rehearse else FULL
+    status = session.run(script, options.out, options.data_dir, _progress())
+    if options.commit and not status:
+        for path in session.commit(options.out):
+            print(path)
+    return status
+
+
 def run_profile(options: argparse.Namespace) -> int:
     """Says where an iteration's time goes."""
     from benchmarks import profile, profile_report

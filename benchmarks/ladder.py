@@ -55,7 +55,7 @@ def measure(
         The contents of the file. ``failed`` says which worker ended or hung,
         if one did; the others are of what was measured before.
     """
-    results = earlier or _blank(plan)
+    results = earlier or blank(plan)
     results |= {"complete": False, "failed": None}
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as cache:
@@ -88,7 +88,8 @@ def measure(
     return results
 
 
-def _blank(plan: Plan) -> dict[str, Any]:
+def blank(plan: Plan) -> dict[str, Any]:
+    """The results of a plan before its first set."""
     workloads = {}
     for name in plan.workloads:
         kind, size = workload(name)

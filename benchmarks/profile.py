@@ -18,7 +18,7 @@ from benchmarks.plan import workload
 from benchmarks.processes import Worker, WorkerError
 from benchmarks.profile_report import describe_variant, page
 from benchmarks.profile_worker import Job
-from benchmarks.variants import parse
+from benchmarks.variants import parse, xla_flags
 from experiment.config import InputError
 from experiment.files import replace_text
 from experiment.machine import describe_machine
@@ -119,7 +119,7 @@ def _profile(plan: Plan, name: str, variant: str) -> dict[str, Any]:
             "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
             # A program that was compiled before leaves no dump.
             "JAX_ENABLE_COMPILATION_CACHE": "false",
-            "XLA_FLAGS": f"{flags} --xla_dump_to={dump}",
+            "XLA_FLAGS": f"{flags} {xla_flags(variant)} --xla_dump_to={dump}",
             "KINETO_LOG_LEVEL": "6",  # PyTorch's tracer tells what it does
         }
         if plan.device == "cpu":

@@ -46,7 +46,9 @@ def score(images: NDArray[np.floating], splits: Splits) -> Scores:
     ours, real = classify(images), classify(test.images)
     return Scores(
         len(images),
-        *window,
+        window.mean,
+        window.standard_error,
+        window.sigma,
         window.sigma in (parzen.SIGMAS[0], parzen.SIGMAS[-1]),
         frechet_distance(ours.features, real.features),
         *mode_coverage(ours.digits, test.labels),
