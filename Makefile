@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-rungs test-rest parity bench bench-full clean
+.PHONY: gpu-install gpu demo test test-rungs test-rest parity bench bench-full clean
 .DELETE_ON_ERROR:
 
 .venv/installed: pyproject.toml
@@ -12,6 +12,16 @@ BIN := .venv/bin
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
+
+# JAX for an NVIDIA GPU; PyTorch's wheels bring CUDA already.
+gpu-install: .venv/installed
+	$(BIN)/python -m pip install --quiet --editable '.[cuda]'
+
+# On a machine rented by the minute, which may have no network: by the Python
+# that it has, unless .venv is there. The same again adds sets to the ladder.
+gpu:
+	$(or $(wildcard $(BIN)/python),$(PYTHON)) -m benchmarks gpu --out runs/gpu \
+	  $(if $(DATA_DIR),--data-dir $(DATA_DIR))
 
 demo: .venv/installed
 	$(BIN)/python -m benchmarks.demo

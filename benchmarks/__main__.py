@@ -1,33 +1,19 @@
-"""``python -m benchmarks ladder | report | quality | stability | readme``."""
+"""``python -m benchmarks quick``, and the other commands of ``--help``."""
 
 import argparse
 import os
 import sys
-from math import inf
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
-from benchmarks import report, stability, stability_report
-from benchmarks.ladder import (
-    CALLS,
-    HEADLINE,
-    OTHERS,
-    SWEEP,
-    Plan,
-    measure,
-)
-from benchmarks.quality import study, tables
-from benchmarks.readme import ROOT, render
-from benchmarks.results import load
-from benchmarks.statistics import ENOUGH_SETS, FEWEST_SETS
-from benchmarks.variants import FORMS
-from benchmarks.worker import TOLERANCES
-from experiment.config import InputError
-from experiment.data import DIGITS, load_splits
+from benchmarks import commands as run
+from benchmarks import options
+from benchmarks.stability import FEWEST_SEEDS
+from experiment.data import DIGITS
 from experiment.parser import Parser, add_data, run_command
-from experiment.recipes import RECIPES, recipe
+from experiment.recipes import RECIPES
+
+# Nothing here imports a framework: --help and bad options answer at once.
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -36,8 +22,8 @@ def main(arguments: list[str] | None = None) -> int:
     0 when it is done, 1 when a worker ended or hung, 2 on bad input (after
     one line on stderr), 130 when the user stopped it.
     """
-    options = _parser().parse_args(arguments)
-    return run_command(lambda: options.command(options))
+    chosen = _parser().parse_args(arguments)
+    return run_command(lambda: chosen.command(chosen))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -45,84 +31,22 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks",
         description="Times the faster forms of both twins in turns, and "
         "reports what the times say.",
-        epilog="Start with: python -m benchmarks ladder --workloads lecture "
-        "--variants headline --rounds 5 --sets 2 --out runs/ladder.json",
+        epilog="Start with: python -m benchmarks quick",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    ladder = commands.add_parser(
-        "ladder",
-        help="time the variants in turns",
-        description="Lets every variant prove that it takes the steps of the "
-        "plain one; then starts a process for each, lets it compile and warm "
-        "up, and asks all for blocks in random order. The JSON is written as "
-        "it goes. Gates and getting ready take half a minute a variant, and "
-        "more where it compiles: all of it takes hours.",
-        epilog="Then: python -m benchmarks report FILE.json --out DIR",
-    )
-    ladder.set_defaults(command=_ladder)
-    ladder.add_argument("--out", type=Path, required=True, metavar="FILE.json")
-    ladder.add_argument(
-        "--device", choices=("cpu", "gpu"), default="cpu", help="default: cpu"
-    )
-    ladder.add_argument(
-        "--matmul",
-        choices=tuple(TOLERANCES),
-        default="strict",
-        help="products of matrices: every bit of float32 (default), tf32 on a "
-        "GPU, or networks in bfloat16 beside float32 weights",
-    )
-    ladder.add_argument(
-        "--workloads",
-        nargs="+",
-        default=list(CALLS),
-        metavar="W",
-        help=f"{', '.join(CALLS)} (default: all), or with a batch size: "
-        "mlp:512; the most telling first",
-    )
-    ladder.add_argument(
-        "--variants",
-        nargs="+",
-        metavar="V",
-        help="as 'jax scan', 'torch eager'; 'headline' is the best of each "
-        f"twin, and again; 'sweep' is {SWEEP[0]} to {SWEEP[-1]} seeds at once; "
-        "default: headline and "
-        f"{OTHERS['cpu']} (on a GPU: {OTHERS['gpu']})",
-    )
-    ladder.add_argument(
-        "--rounds", type=int, default=10, help="in a set (default: 10)"
-    )
-    ladder.add_argument(
-        "--sets",
-        type=int,
-        default=ENOUGH_SETS,
-        help="of fresh processes; an interval is over sets, so more rounds do "
-        f"not narrow it: {FEWEST_SETS} sets are the fewest that have one, and "
-        f"{ENOUGH_SETS} find most ratios of 1.05 (default: {ENOUGH_SETS})",
-    )
-    ladder.add_argument(
-        "--budget",
-        type=float,
-        default=inf,
-        metavar="MINUTES",
-        help="start no set that would end later, by the longest set yet",
-    )
-    ladder.add_argument(
-        "--block",
-        type=float,
-        default=0.3,
-        metavar="SECONDS",
-        help="the least that a timed block takes (default: 0.3)",
-    )
-    pages = commands.add_parser(
-        "report",
-        help="tables and plots of a measured ladder",
-        description="Writes REPORT.md and report.html, one page that needs "
-        "no network.",
-    )
-    pages.set_defaults(command=_report)
-    pages.add_argument("file", type=Path, metavar="FILE.json")
-    pages.add_argument("--out", type=Path, required=True, metavar="DIR")
-    quality = commands.add_parser(
+    options.add_quick(commands)
+    options.add_ladder(commands)
+    options.add_report(commands)
+    _add_quality(commands)
+    _add_stability(commands)
+    options.add_profile(commands)
+    options.add_gpu(commands)
+    _add_readme(commands)
+    return parser
+
+
+def _add_quality(commands: Any) -> None:
+    command = commands.add_parser(
         "quality",
         help="how good the samples are, over seeds",
         description="Trains recipe x loss x seed in both twins, each with "
@@ -132,9 +56,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Start with: python -m benchmarks quality --steps 200 --seeds 2 "
         "--out runs/quality.json",
     )
-    quality.set_defaults(command=_quality)
-    quality.add_argument("--out", type=Path, required=True, metavar="FILE.json")
-    quality.add_argument(
+    command.set_defaults(command=run.run_quality)
+    command.add_argument("--out", type=Path, required=True, metavar="FILE.json")
+    command.add_argument(
         "--recipes",
         nargs="+",
         default=["mlp"],
@@ -142,19 +66,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="RECIPE",
         help="of digits (default: mlp)",
     )
-    quality.add_argument(
+    command.add_argument(
         "--seeds", type=int, default=5, help="runs of each (default: 5)"
     )
-    quality.add_argument(
+    command.add_argument(
         "--steps", type=int, help="iterations, in place of the recipe's"
     )
-    add_data(quality)
-    _add_stability(commands)
-    readme = commands.add_parser(
-        "readme", help="write the README's tables from the committed JSON"
-    )
-    readme.set_defaults(command=_readme)
-    return parser
+    add_data(command)
 
 
 def _add_stability(commands: Any) -> None:
@@ -164,17 +82,17 @@ def _add_stability(commands: Any) -> None:
         description="Trains a recipe from many seeds in both twins, from the "
         "same initial weights and random numbers, and from initial weights "
         "one unit in the last place away from those of seed 0. Says how many "
-        "runs collapsed, how many made digits, and, from "
-        f"{stability_report.FEWEST_SEEDS} seeds on, whether the twins are "
-        "equivalent. Prints the tables, and writes FILE.md and FILE.png "
-        "beside FILE.json. The JSON is written after every run, and the same "
-        "command resumes it; more seeds may be asked for then. A run of "
-        "digits takes about a minute and a half of one core: the defaults are "
-        "60 runs, an hour and a half of core time.",
+        "runs collapsed or diverged, how many made digits, and, from "
+        f"{FEWEST_SEEDS} seeds on, whether the twins are equivalent. Prints "
+        "the tables, and writes FILE.md and FILE.png beside FILE.json. The "
+        "JSON is written after every run, and the same command resumes it; "
+        "more seeds may be asked for then. A run of digits takes about a "
+        "minute and a half of one core: the defaults are 60 runs, an hour and "
+        "a half of core time.",
         epilog="Start with: python -m benchmarks stability --recipe lecture "
         "--seeds 2 --perturbed 1 --steps 500 --out runs/stability.json",
     )
-    command.set_defaults(command=_stability)
+    command.set_defaults(command=run.run_stability)
     command.add_argument("--out", type=Path, required=True, metavar="FILE.json")
     command.add_argument(
         "--recipe",
@@ -205,103 +123,11 @@ def _add_stability(commands: Any) -> None:
     add_data(command)
 
 
-def _require_place(out: Path) -> None:
-    if out.is_dir():
-        raise InputError(f"--out {out} is a folder: name a file in it")
-    out.parent.mkdir(parents=True, exist_ok=True)
-
-
-def _ladder(options: argparse.Namespace) -> int:
-    _require_place(options.out)
-    if options.matmul == "tf32" and options.device == "cpu":
-        raise InputError("--matmul tf32 is for GPUs: add --device gpu")
-    best = HEADLINE[options.device]
-    sets = {
-        "headline": [*best, *(f"{name} again" for name in best)],
-        "sweep": [f"{twin} seeds-{n}" for n in SWEEP for twin in FORMS],
-    }
-    names = options.variants or [
-        "headline",
-        *OTHERS[options.device].split(", "),
-    ]
-    variants = [v for name in names for v in sets.get(name, [name])]
-    plan = Plan(
-        options.device,
-        options.matmul,
-        tuple(dict.fromkeys(options.workloads)),
-        tuple(dict.fromkeys(variants)),
-        options.rounds,
-        options.sets,
-        options.block,
-        None if options.budget == inf else options.budget,
+def _add_readme(commands: Any) -> None:
+    command = commands.add_parser(
+        "readme", help="write the README's tables from the committed JSON"
     )
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
-    return measure(plan, options.out, lambda line: console.print(line))
-
-
-def _report(options: argparse.Namespace) -> int:
-    report.write(options.out, load(options.file))
-    print(options.out / "REPORT.md")
-    print(options.out / "report.html")
-    return 0
-
-
-def _quality(options: argparse.Namespace) -> int:
-    _require_place(options.out)
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
-    results = study(
-        options.recipes,
-        options.seeds,
-        options.steps,
-        load_splits(options.data_dir, options.download),
-        options.data_dir,
-        options.out,
-        lambda line: console.print(line),
-    )
-    print(tables(results))
-    return 0
-
-
-def _stability(options: argparse.Namespace) -> int:
-    if options.out.suffix != ".json":
-        raise InputError(
-            f"--out {options.out} must end in .json: the page and the plot "
-            "have the same name, but .md and .png"
-        )
-    changes = {} if options.steps is None else {"steps": options.steps}
-    plan = stability.Plan(
-        recipe(options.recipe, **changes), options.data_dir, options.download
-    )
-    runs = stability.plan_runs(options.seeds, options.perturbed)
-    _require_place(options.out)
-    for suffix in (".md", ".png"):
-        taken = options.out.with_suffix(suffix)
-        if taken.exists() and not options.out.exists():
-            raise InputError(
-                f"--out {options.out}: {taken} exists already, and the page "
-                "would take its place; choose another name"
-            )
-    # A process of spawn imports this module, and PyTorch with it, before
-    # measure can tell it how many threads to start.
-    os.environ["OMP_NUM_THREADS"] = "1"
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
-    results = stability.measure(
-        plan,
-        runs,
-        options.jobs,
-        options.out,
-        lambda line: console.print(line),
-    )
-    print(stability_report.tables(results))
-    for path in stability_report.write(options.out, results):
-        print(path)
-    return 0
-
-
-def _readme(_: argparse.Namespace) -> int:
-    path = ROOT / "README.md"
-    path.write_text(render(path.read_text()))
-    return 0
+    command.set_defaults(command=run.write_readme)
 
 
 if __name__ == "__main__":

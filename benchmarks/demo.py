@@ -2,15 +2,14 @@
 
 Trains the default recipe on the embedded digits, first in JAX, then in PyTorch
 from the same initial weights on the same stream of random numbers; shows both,
-that they take the same steps, and whether each made digits.
+that they take the same steps, and whether each made digits. The first part is
+the proof itself: the demo alone of this package imports ``parity_tests``.
 """
 
 import json
 import sys
-from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.console import Console
@@ -19,18 +18,15 @@ from rich.table import Table
 import jax_gan
 import torch_ref
 from benchmarks.stability import SAMPLES, load_stability
+from benchmarks.stability_report import usual
 from experiment import data as datasets
 from experiment import figures, run
 from experiment.config import Config
-from experiment.evaluate import (
-    Scores,
-    describe_scores,
-    score,
-    shows_digits,
-)
+from experiment.evaluate import score
 from experiment.machine import describe_machine
 from experiment.parser import Parser, run_command
 from experiment.recipes import DEFAULT, recipe
+from experiment.scores import Scores, describe_scores, shows_digits
 from experiment.stream import fixed_noise
 from experiment.training import run_training
 from experiment.watch import Collapse, describe_collapse
@@ -143,24 +139,6 @@ def verdict(collapse: Collapse | None, scores: Scores, config: Config) -> str:
     if shows_digits(scores._asdict()):
         return MADE_DIGITS
     return f"made no good digits: {describe_scores(scores._asdict())}"
-
-
-def usual(stability: Mapping[str, Any]) -> tuple[str, str]:
-    """A row for the table: the range of each score over many starts."""
-    scores = [one["scores"] for one in stability["runs"]]
-
-    def between(name: str, form: str) -> str:
-        values = [of[name] for of in scores]
-        ends = f"{min(values):{form}}", f"{max(values):{form}}"
-        return " to ".join(dict.fromkeys(ends))
-
-    return (
-        f"usual, {len(scores)} runs",
-        f"{between('digits', 'd')} digits, largest share "
-        f"{between('largest_share', '.0%')}, confidence "
-        f"{between('confidence', '.2f')}, Fréchet distance "
-        f"{between('frechet_distance', '.1f')}",
-    )
 
 
 if __name__ == "__main__":

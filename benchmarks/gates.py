@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.variants import STEPS, Arrays, Variant
+from benchmarks.variants import STEPS, Variant
+from experiment.initial import State
 
 CONTROLS = range(3)  # seeds of the starts that are one ulp off
 # What an ulp excuses, of a state: no gradient at all would be an error of 1.
@@ -68,9 +69,9 @@ def parity(variant: Variant, tolerance: float) -> str | None:
 
 
 def _errors(
-    before: Arrays,
-    ours: tuple[Arrays, NDArray],
-    theirs: tuple[Arrays, NDArray],
+    before: State,
+    ours: tuple[State, NDArray],
+    theirs: tuple[State, NDArray],
 ) -> dict[str, float]:
     found = {}
     for name, a in ours[0].items():

@@ -10,258 +10,133 @@ import json
 import os
 import random
 import select
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from benchmarks.plan import Plan, job_of, workload
+from benchmarks.processes import Worker, WorkerError, starter
 from benchmarks.results import SCHEMA, VERSION
-from benchmarks.variants import STEPS, iterations, parse
+from benchmarks.variants import xla_flags
 from benchmarks.worker import Job
 from experiment.config import InputError
 from experiment.files import replace_text
 from experiment.machine import describe_machine
-from experiment.recipes import recipe
 
-# Iterations in one call of a variant, by recipe; several calls make a block.
-CALLS = {"lecture": 100, "mlp": 20, "paper": 20, "dcgan": 10, "dcgan64": 10}
-FASTER = {"cpu": 1, "gpu": 3}  # and as many times the iterations in a call
-LARGEST_BATCH = 5000  # mnist5k has no more
-HEADLINE = {
-    "cpu": ("jax scan", "torch eager"),
-    "gpu": ("jax scan", "torch graph-10"),
-}
-OTHERS = {
-    "cpu": "jax step, jax device, jax seeds-8, jax tutorial, torch compile, "
-    "torch device, torch seeds-8, torch tutorial",
-    "gpu": "jax step, jax device, jax seeds-8, jax tutorial, torch eager, "
-    "torch compile, torch reduce-overhead, torch graph, "
-    "torch compile-graph-10, torch device, torch seeds-8, torch tutorial",
-}
-SWEEP = (1, 4, 16, 64, 256)  # seeds at once
-GEMM = {"cpu": 1536, "gpu": 8192}
-STREAMED = {"cpu": 2**26, "gpu": 2**28}  # numbers, that no cache holds
 MOST_GATES = 8  # at once: they share the memory
-# They would bind PyTorch and not XLA: each takes the threads of its default.
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
-
-
-class WorkerError(Exception):
-    """A worker ended, hung, or said what is no answer."""
-
-
-class Worker:
-    """A process that answers in lines of JSON."""
-
-    def __init__(self, name: str, command: Sequence[str], **environment: str):
-        self.name = name
-        self._unread = b""
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={k: v for k, v in os.environ.items() if k not in _THREADS}
-            | environment,
-        )
-
-    def fileno(self) -> int:
-        """Of its answers, so that ``select`` can wait for several workers."""
-        assert self._process.stdout is not None
-        return self._process.stdout.fileno()
-
-    def ask(self) -> None:
-        """Asks for the next thing: to get ready, and then for a block each."""
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(b"\n")
-            self._process.stdin.flush()
-        except OSError as error:
-            raise WorkerError(f"{self.name} ended") from error
-
-    def answer(self, seconds: float) -> dict[str, Any]:
-        """The next answer, awaited for so many seconds.
-
-        Raises:
-            WorkerError: there is none.
-        """
-        end = time.monotonic() + seconds
-        while b"\n" not in self._unread:
-            left = max(0.0, end - time.monotonic())
-            if not select.select([self], [], [], left)[0]:
-                raise WorkerError(f"{self.name} hung for {seconds:.0f} s")
-            part = os.read(self.fileno(), 1 << 16)
-            if not part:
-                raise WorkerError(
-                    f"{self.name} ended: killed, or with its message above"
-                )
-            self._unread += part
-        line, self._unread = self._unread.split(b"\n", 1)
-        try:
-            return json.loads(line)
-        except ValueError as error:
-            raise WorkerError(f"{self.name} said {line[:80]!r}") from error
-
-    def stop(self) -> None:
-        """Ends the process."""
-        self._process.kill()
-        self._process.wait()
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What to measure, and how long.
-
-    Attributes:
-        workloads: recipes, or ``recipe:batch-size``.
-        variants: names, the most telling first.
-        minutes: no set starts that would end after them, by the longest yet;
-            None for as long as it takes.
-        patience: seconds for a worker to pass its gates, or to get ready.
-    """
-
-    device: str
-    matmul: str
-    workloads: tuple[str, ...]
-    variants: tuple[str, ...]
-    rounds: int
-    sets: int
-    block_seconds: float
-    minutes: float | None
-    patience: float = 900.0
-
-    def __post_init__(self):
-        """Checks every value."""
-        for name in self.workloads:
-            workload(name)
-        for name in self.variants:
-            parse(name)
-        for option in ("rounds", "sets"):
-            if not 1 <= getattr(self, option) <= 1000:
-                raise InputError(
-                    f"--{option} is {getattr(self, option)}: it must be from "
-                    "1 to 1000"
-                )
-        times = {"--budget": self.minutes, "--block": self.block_seconds}
-        for option, value in times.items():
-            if value is not None and not 0 < value < 1e6:
-                raise InputError(
-                    f"{option} is {value}: it must be a positive number"
-                )
-
-
-def workload(name: str) -> tuple[str, int]:
-    """Recipe and batch size of a workload.
-
-    Raises:
-        InputError: there is no such recipe, or no such batch of it.
-
-    Example:
-        >>> workload("mlp"), workload("lecture:512")
-        (('mlp', 100), ('lecture', 512))
-    """
-    kind, colon, size = name.partition(":")
-    if kind not in CALLS:
-        raise InputError(
-            f"workload {name!r} is unknown; known: {', '.join(CALLS)}, each "
-            "also with a batch size, as mlp:512"
-        )
-    if not colon:
-        return kind, recipe(kind).batch_size
-    digits = size.isascii() and size.isdecimal()
-    if not digits or not 1 <= int(size) <= LARGEST_BATCH:
-        raise InputError(
-            f"workload {name!r}: a batch size is a whole number from 1 to "
-            f"{LARGEST_BATCH:,}"
-        )
-    return kind, int(size)
+Say = Callable[[str], None]
+Start = Callable[[Job], Worker]
 
 
 def measure(
     plan: Plan,
-    out: Path,
-    say: Callable[[str], None],
-    start: Callable[[Job], Worker] | None = None,
-) -> int:
-    """Measures and writes after every round; returns the exit status.
+    out: Path | None,
+    say: Say,
+    start: Start | None = None,
+    earlier: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Measures, and writes after every round; returns what was measured.
 
     Args:
         plan: what.
-        out: the JSON file.
+        out: the JSON file; None to write nothing.
         say: told of the progress.
         start: starts the worker of a job; a process if not given.
+        earlier: results of the same plan on this machine, that get more sets.
 
     Raises:
         InputError: the device is not there, every variant is refused, or the
             time was over before a block was timed.
 
     Returns:
-        0, or 1 if a worker ended or hung: the file has all before it.
+        The contents of the file. ``failed`` says which worker ended or hung,
+        if one did; the others are of what was measured before.
     """
-    results: dict[str, Any] = {
-        "schema": SCHEMA,
-        "version": VERSION,
-        "machine": describe_machine(),
-        "plan": asdict(plan),
-        "complete": False,
-        "failed": None,
-        "workloads": {
-            name: {
-                "recipe": workload(name)[0],
-                "batch_size": workload(name)[1],
-                "refused": {},
-                "sets": [],
-            }
-            for name in plan.workloads
-        },
-    }
-    begun, longest = time.monotonic(), 0.0
+    results = earlier or blank(plan)
+    results |= {"complete": False, "failed": None}
+    begun = time.monotonic()
     with tempfile.TemporaryDirectory() as cache:
-        start = start or _starter(plan.device, Path(cache))
+        start = start or starter(plan.device, Path(cache))
         try:
-            _pass_gates(plan, results, say, start)
-            for number in range(plan.sets):
-                for name in plan.workloads:
-                    spent = time.monotonic() - begun
-                    over = plan.minutes and spent + longest > 60 * plan.minutes
-                    if over:
-                        say(f"stopped before set {number + 1} of {name}: time")
-                        if not _has_blocks(results):
-                            raise InputError(
-                                f"--budget {plan.minutes}: its time was over "
-                                "before a block was timed; give more minutes, "
-                                "or fewer workloads or variants"
-                            )
-                        return 0
-                    say(f"set {number + 1} of {plan.sets}, {name}")
-                    _measure_set(plan, results, name, number, out, say, start)
-                    lasted = time.monotonic() - begun - spent
-                    longest = max(longest, lasted)
+            if not earlier:  # whose variants have passed
+                _pass_gates(plan, results, say, start)
+            over = _measure_sets(plan, results, begun, out, say, start)
             if not _has_blocks(results):
+                if over:
+                    raise InputError(
+                        f"--budget {plan.minutes}: its time was over before a "
+                        "block was timed; give more minutes, or fewer "
+                        "workloads or variants"
+                    )
                 raise InputError(
-                    f"every variant is refused: {out} is not written"
+                    "every variant is refused, for the reasons above: nothing "
+                    "is written"
                 )
-            results["complete"] = True
+            results["complete"] = not over
         except WorkerError as error:
             results["failed"] = str(error)
             say(f"error: {error}; {_kept(results, out)}")
-            return 1
         except KeyboardInterrupt:
             say(f"stopped; {_kept(results, out)}")
             raise
         finally:
             if _has_blocks(results):  # else an earlier file would be lost
-                replace_text(out, json.dumps(results, indent=1) + "\n")
-    return 0
+                _write(results, out)
+    return results
 
 
-def _kept(results: dict[str, Any], out: Path) -> str:
-    if _has_blocks(results):
-        return f"what was timed before is kept in {out}"
-    return "nothing was timed before"
+def blank(plan: Plan) -> dict[str, Any]:
+    """The results of a plan before its first set."""
+    workloads = {}
+    for name in plan.workloads:
+        kind, size = workload(name)
+        workloads[name] = {
+            "recipe": kind,
+            "batch_size": size,
+            "refused": {},
+            "sets": [],
+        }
+    return {
+        "schema": SCHEMA,
+        "version": VERSION,
+        "machine": describe_machine(),
+        "plan": asdict(plan),
+        "workloads": workloads,
+    }
+
+
+def _measure_sets(plan, results, begun, out, say, start) -> bool:
+    """All sets that the time allows; whether it was over before the last."""
+    together = plan.at_once > 1
+    parts = [plan.workloads] if together else [(w,) for w in plan.workloads]
+    longest = 0.0
+    for number in range(1, plan.sets + 1):
+        for names in parts:
+            shown = f"set {number} of {plan.sets}, {', '.join(names)}"
+            spent = time.monotonic() - begun
+            if plan.minutes and spent + longest > 60 * plan.minutes:
+                say(f"stopped before {shown}: time")
+                return True
+            say(shown)
+            _measure_set(plan, results, names, out, say, start)
+            longest = max(longest, time.monotonic() - begun - spent)
+    return False
+
+
+def _write(results: dict[str, Any], out: Path | None) -> None:
+    if out is not None:
+        replace_text(out, json.dumps(results, indent=1) + "\n")
+
+
+def _kept(results: dict[str, Any], out: Path | None) -> str:
+    if not _has_blocks(results):
+        return "nothing was timed before"
+    if out is None:
+        return "nothing is kept without --out"
+    return f"what was timed before is kept in {out}"
 
 
 def _has_blocks(results: dict[str, Any]) -> bool:
@@ -273,55 +148,12 @@ def _has_blocks(results: dict[str, Any]) -> bool:
     )
 
 
-def _starter(device: str, cache: Path) -> Callable[[Job], Worker]:
-    environment = {
-        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
-    if device == "cpu":
-        environment |= {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
-    command = [sys.executable, "-m", "benchmarks.worker"]
-
-    def start(job: Job) -> Worker:
-        # Cold in the first set, warm in the others; none finds another's.
-        # No blank: g++ would take it for the end of a name.
-        name = f"{job.recipe}-{job.batch_size}-{job.variant}-{job.check}"
-        programs = cache / name.replace(" ", "-")
-        own = {
-            "JAX_COMPILATION_CACHE_DIR": str(programs / "jax"),
-            "TORCHINDUCTOR_CACHE_DIR": str(programs / "torch"),
-        }
-        arguments = [*command, json.dumps(asdict(job))]
-        return Worker(job.variant, arguments, **environment, **own)
-
-    return start
-
-
-def _job(plan: Plan, name: str, variant: str, check: bool) -> Job:
-    kind, size = workload(name)
-    usual = recipe(kind).batch_size
-    # Fewer iterations of a large batch, so that a call takes as long.
-    calls = FASTER[plan.device] * CALLS[kind] * usual // max(usual, size)
-    return Job(
-        variant,
-        kind,
-        size,
-        STEPS if check else iterations(variant, calls),
-        plan.device,
-        plan.matmul,
-        plan.block_seconds,
-        GEMM[plan.device],
-        STREAMED[plan.device],
-        check,
-    )
-
-
 def _pass_gates(plan, results, say, start) -> None:
     """Some at once: what they compare does not depend on time."""
     # What is entered again has passed already.
     forms = dict.fromkeys(v.removesuffix(" again") for v in plan.variants)
     jobs = [
-        (name, _job(plan, name, form, check=True))
+        (name, job_of(plan, name, form, check=True))
         for name in plan.workloads
         for form in forms
     ]
@@ -335,7 +167,7 @@ def _pass_gates(plan, results, say, start) -> None:
                 running[start(job)] = name
             answered = select.select(running, [], [], plan.patience)[0]
             for worker in answered or list(running)[:1]:
-                answer = worker.answer(plan.patience)
+                answer = _gate_answer(worker, plan.patience)
                 if reason := answer.get("unusable"):
                     raise InputError(reason)
                 name = running.pop(worker)
@@ -354,47 +186,87 @@ def _pass_gates(plan, results, say, start) -> None:
             worker.stop()
 
 
-def _measure_set(plan, results, name, number, out, say, start) -> None:
-    found = results["workloads"][name]
-    one: dict[str, Any] = {"busy": [], "order": [], "variants": {}}
-    found["sets"].append(one)
-    workers: dict[str, Worker] = {}
+def _gate_answer(worker: Worker, patience: float) -> dict[str, Any]:
+    """What a gate says; XLA ends a process whose flags it does not know."""
     try:
-        for variant in plan.variants:
-            if variant in found["refused"]:
-                continue
-            workers[variant] = start(_job(plan, name, variant, check=False))
+        return worker.answer(patience)
+    except WorkerError as error:
+        if not xla_flags(worker.name):
+            raise
+        return {"refused": f"{error}; perhaps this XLA lacks its flags"}
+
+
+def _measure_set(plan, results, names, out, say, start) -> None:
+    """A fresh process for each variant of the workloads; then their rounds."""
+    workers: dict[tuple[str, str], Worker] = {}
+    try:
+        for name in names:
+            found = results["workloads"][name]
+            found["sets"].append({"busy": [], "order": [], "variants": {}})
+            for variant in plan.variants:
+                if variant not in found["refused"]:
+                    job = job_of(plan, name, variant, check=False)
+                    workers[name, variant] = start(job)
         for worker in workers.values():  # all have loaded before one compiles
             if reason := worker.answer(plan.patience).get("unusable"):
                 raise InputError(reason)
-        for variant, worker in list(workers.items()):
-            worker.ask()
-            ready = worker.answer(plan.patience)
-            if reason := ready.pop("refused", None):
-                say(f"  {variant} is refused: {reason}")
-                found["refused"][variant] = reason
-                workers.pop(variant).stop()
-                continue
-            one["variants"][variant] = {**ready, "seconds": [], "joules": []}
-            say(f"  {variant} is ready")
-        if not workers:
-            return
-        rng = random.Random(number)
-        for _ in range(plan.rounds):
-            one["busy"].append(_busy())
-            one["order"].append(rng.sample(list(workers), len(workers)))
-            for variant in one["order"][-1]:
-                workers[variant].ask()
-                answer = workers[variant].answer(plan.patience)
-                for key in ("seconds", "joules"):
-                    one["variants"][variant][key].append(answer[key])
-                if answer["compiled"]:
-                    reason = "it compiled in a timed block"
-                    found["refused"][variant] = reason
-            replace_text(out, json.dumps(results, indent=1) + "\n")
+        for key, answer in _answers(plan, dict(workers)):
+            _drop_refused(results, workers, key, answer, say)
+        for name in names:
+            _measure_rounds(plan, results, name, workers, out, say)
     finally:
         for worker in workers.values():
             worker.stop()
+
+
+def _answers(plan: Plan, waiting: dict) -> Iterator[tuple[Any, dict]]:
+    """Asks each worker, so many at once; their keys and answers."""
+    running: dict[Worker, Any] = {}
+    while waiting or running:
+        while waiting and len(running) < plan.at_once:
+            key = next(iter(waiting))
+            waiting[key].ask()
+            running[waiting.pop(key)] = key
+        ready = select.select(running, [], [], plan.patience)[0]
+        for worker in ready or list(running)[:1]:
+            yield running.pop(worker), worker.answer(plan.patience)
+
+
+def _drop_refused(results, workers, key, answer, say) -> bool:
+    name, variant = key
+    if reason := answer.pop("refused", None):
+        say(f"  {variant} is refused on {name}: {reason}")
+        results["workloads"][name]["refused"][variant] = reason
+        workers.pop(key).stop()
+    return bool(reason)
+
+
+def _measure_rounds(plan, results, name, workers, out, say) -> None:
+    """Warms the variants of a workload up, alone; then times its rounds."""
+    found = results["workloads"][name]
+    one = found["sets"][-1]
+    for key in [key for key in workers if key[0] == name]:
+        workers[key].ask()
+        ready = workers[key].answer(plan.patience)
+        if not _drop_refused(results, workers, key, ready, say):
+            one["variants"][key[1]] = {**ready, "seconds": [], "joules": []}
+            say(f"  {key[1]} is ready")
+    variants = list(one["variants"])
+    if not variants:
+        return
+    rng = random.Random(len(found["sets"]) - 1)
+    for _ in range(plan.rounds):
+        one["busy"].append(_busy())
+        one["order"].append(rng.sample(variants, len(variants)))
+        for variant in one["order"][-1]:
+            worker = workers[name, variant]
+            worker.ask()
+            answer = worker.answer(plan.patience)
+            for key in ("seconds", "joules"):
+                one["variants"][variant][key].append(answer[key])
+            if answer["compiled"]:
+                found["refused"][variant] = "it compiled in a timed block"
+        _write(results, out)
 
 
 def _busy() -> float | None:

@@ -8,6 +8,7 @@ written as the study goes, and the same command goes on with it.
 
 import json
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -18,16 +19,13 @@ from rich.console import Console
 from rich.progress import track
 from scipy import stats
 
-import jax_gan
-import torch_ref
 from benchmarks.equivalence import (
     MARGINS,
     compare,
     ratio_of_geometric_means,
 )
 from experiment.config import Config, InputError
-from experiment.data import Splits, load
-from experiment.evaluate import score
+from experiment.data import Splits, load, load_splits
 from experiment.files import replace_text
 from experiment.machine import describe_machine
 from experiment.pages import describe, markdown_table
@@ -35,7 +33,7 @@ from experiment.recipes import recipe
 from experiment.stream import fixed_noise
 
 SCHEMA, VERSION = "gan-quality", 1
-TWINS = {"JAX": jax_gan, "PyTorch": torch_ref}
+TWINS = {"JAX": "jax_gan", "PyTorch": "torch_ref"}
 LOSSES = ("saturating", "non-saturating")
 FEWEST_SEEDS = 2  # one has no deviation
 _STRETCH = 500
@@ -54,21 +52,25 @@ def study(
     recipes: Sequence[str],
     seeds: int,
     steps: int | None,
-    splits: Splits,
     data_dir: Path | None,
+    download: bool,
     path: Path,
     say: Callable[[str], None],
 ) -> dict[str, Any]:
     """Trains and judges what the file does not have yet; its contents.
 
     Raises:
-        InputError: too few seeds, an unknown recipe, or a file of another
-            study.
+        InputError: too few seeds, an unknown recipe, data that are not there,
+            or a file of another study.
     """
     if seeds < FEWEST_SEEDS:
         raise InputError(
             f"--seeds is {seeds}: an interval needs at least {FEWEST_SEEDS}"
         )
+    changes = {} if steps is None else {"steps": steps}
+    for name in recipes:
+        recipe(name, **changes)  # refused before any is trained
+    splits = load_splits(data_dir, download)
     plan = {"steps": steps, "judged_by": splits.name}
     results: dict[str, Any] = {
         "schema": SCHEMA,
@@ -84,6 +86,9 @@ def study(
                 f"{path} is of another study, {results['plan']}: give another "
                 "--out"
             )
+    # Here, since scikit-learn takes two seconds to load.
+    from experiment.evaluate import score
+
     keys = "recipe", "seed", "loss", "twin"
     done = {tuple(one[key] for key in keys) for one in results["runs"]}
     for run in product(recipes, range(seeds), LOSSES, TWINS):
@@ -91,9 +96,10 @@ def study(
             continue
         say(", ".join(f"{k} {v}" for k, v in zip(keys, run, strict=True)))
         name, seed, loss, twin = run
-        changes = {} if steps is None else {"steps": steps}
         config = recipe(name, loss=loss, seed=seed, stream="device", **changes)
-        images = _samples_of_a_run(TWINS[twin], config, data_dir, splits)
+        images = _samples_of_a_run(
+            import_module(TWINS[twin]), config, data_dir, splits
+        )
         scores = score(images, splits)._asdict()
         of_run = dict(zip(keys, run, strict=True))
         results["runs"].append({**of_run, "scores": scores})

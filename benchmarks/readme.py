@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import demo, quality, stability_report
+from benchmarks import quality, stability_report
 from benchmarks.equivalence import clopper_pearson
 from benchmarks.results import (
     Row,
@@ -21,10 +21,10 @@ from benchmarks.results import (
     whole_sets,
 )
 from benchmarks.stability import load_stability
-from experiment.evaluate import Scores, describe_scores, score_rows
 from experiment.pages import describe, markdown_table
 from experiment.recipes import RECIPES, STARTS
-from parity_tests.report import rung_rows
+from experiment.rungs import rung_rows
+from experiment.scores import Scores, describe_scores, score_rows
 
 ROOT = Path(__file__).parent.parent
 KINDS = (
@@ -109,7 +109,8 @@ def _demo(results: dict[str, Any]) -> str:
     for name, of in results["quality"].items():
         shown = describe_scores(of)
         rows.append([f"{of['images']:,} samples, {name}", shown])
-    rows.append([*demo.usual(load_stability(demo.STABILITY))])
+    stability = load_stability(ROOT / "benchmarks/stability.json")
+    rows.append([*stability_report.usual(stability)])
     rows += [[name, text] for name, text in results["verdicts"].items()]
     table = markdown_table([f"recipe {results['recipe']}", "both twins"], rows)
     return f"{table}\n\n{describe(results['machine'])}; float32."

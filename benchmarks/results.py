@@ -322,8 +322,7 @@ def tabulate(workload: Mapping[str, Any]) -> Table:
         rivals = [
             name
             for name in of
-            if name.partition(" ")[0] == twin
-            and name.partition(" ")[2] in SAME_WORK
+            if name.partition(" ")[0] == twin and parse(name)[1] in SAME_WORK
         ]
         if rivals:
             best[twin] = min(rivals, key=seconds.__getitem__)

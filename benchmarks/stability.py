@@ -3,39 +3,30 @@
 A run is a seed, whose initial weights and random numbers are the same in both
 twins, or seed 0 from weights that are moved by one unit in the last place:
 what rounding alone decides. Every run is watched for a collapse, and its
-samples are judged by the digit classifier. The file is written after every
-run, and the same command resumes it.
+samples are judged by the digit classifier. ``stability_study`` makes the runs,
+``stability_report`` says what they show; here is what both know of them.
 """
 
 import json
-import multiprocessing
-import os
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict
-from importlib import import_module
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from experiment.chunks import CHUNK
 from experiment.config import Config, InputError
-from experiment.data import DIGITS, load, load_splits
-from experiment.evaluate import describe_scores, score
-from experiment.files import replace_text
-from experiment.initial import moved_by_one_ulp
-from experiment.machine import describe_machine
-from experiment.recipes import recipe
-from experiment.stream import fixed_noise
-from experiment.training import CHUNK, iterate
-from experiment.watch import WINDOW, Watch, data_spread
+from experiment.data import DIGITS
+from experiment.scores import describe_scores
+from experiment.watch import WINDOW
 
 SCHEMA, VERSION = "gan-stability", 1
 TWINS = {"JAX": "jax_gan", "PyTorch": "torch_ref"}
 SAMPLES = 1_000
-SCORES = ("frechet_distance", "digits", "largest_share", "confidence")
+# Of each twin, to compare them; then half the interval of a difference is
+# about half the standard deviation over seeds.
+FEWEST_SEEDS = 20
 
 
 class Run(NamedTuple):
@@ -53,12 +44,32 @@ class Run(NamedTuple):
         return f"{self.twin}, {start}"
 
 
-class Plan(NamedTuple):
-    """What the runs of a file have in common, and where data come from."""
+@dataclass(frozen=True)
+class Plan:
+    """What the runs of a file have in common, and where data come from.
+
+    The seed of ``config`` is not used.
+
+    Raises:
+        InputError: the recipe is not one of digits.
+    """
 
     config: Config
     data_dir: Path | None
     download: bool
+
+    def __post_init__(self):
+        """Checks that samples of the recipe can be judged."""
+        if self.config.data not in DIGITS:
+            raise InputError(
+                f"recipe {self.config.recipe} of data {self.config.data} "
+                f"cannot be judged: take a recipe of {' or '.join(DIGITS)}"
+            )
+
+    def choices(self) -> dict[str, Any]:
+        """The choices of the recipe that a file keeps: without a seed."""
+        of = asdict(self.config)
+        return {k: v for k, v in of.items() if k not in ("recipe", "seed")}
 
 
 def plan_runs(seeds: int, perturbed: int) -> list[Run]:
@@ -80,123 +91,18 @@ def plan_runs(seeds: int, perturbed: int) -> list[Run]:
     return [Run(twin, *start) for start in starts for twin in TWINS]
 
 
-def measure(
-    plan: Plan,
-    runs: list[Run],
-    jobs: int,
-    path: Path,
-    say: Callable[[str], None],
-) -> dict[str, Any]:
-    """Makes the runs that the file does not have yet; returns its contents.
-
-    Args:
-        plan: the experiment; its seed is not used.
-        runs: of ``plan_runs``.
-        jobs: processes, each on one core.
-        path: the JSON file, which may exist.
-        say: takes a line of progress.
-
-    Raises:
-        InputError: the recipe is not one of digits, the file is another's, or
-            a process ended.
-    """
-    if plan.config.data not in DIGITS:
-        raise InputError(
-            f"recipe {plan.config.recipe} of data {plan.config.data} cannot be "
-            f"judged: take a recipe of {' or '.join(DIGITS)}"
-        )
-    if jobs < 1:
-        raise InputError(f"--jobs is {jobs}: it must be at least 1")
-    results = _open(path, plan)
-    machine = describe_machine()
-    if machine not in results["machines"]:
-        results["machines"].append(machine)
-    number = results["machines"].index(machine)
-    done = {Run(*(one[k] for k in Run._fields)) for one in results["runs"]}
-    missing = [run for run in runs if run not in done]
-    if not missing:
-        return results
-    say(f"{len(missing)} runs of {plan.config.steps:,} iterations, {jobs} jobs")
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(
-        jobs, context, initializer=_settle, initargs=(context.Value("i", 0),)
-    )
-    try:
-        futures = {pool.submit(train_and_judge, plan, r): r for r in missing}
-        for count, future in enumerate(as_completed(futures), start=1):
-            one = {**future.result(), "machine": number}
-            results["runs"].append(one)
-            results["runs"].sort(key=lambda r: [r[k] for k in Run._fields])
-            replace_text(path, json.dumps(results) + "\n")
-            say(f"{count}/{len(missing)}  {futures[future]}: {summary(one)}")
-    except BrokenProcessPool as error:
-        raise InputError(
-            "a process of --jobs ended (out of memory?): the runs so far are "
-            f"in {path}; call again, with fewer --jobs"
-        ) from error
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-    return results
+def diverged(run: Mapping[str, Any]) -> bool:
+    """Whether a run's numbers were not finite any more: it has no scores."""
+    return run["scores"] is None
 
 
-def summary(run: dict[str, Any]) -> str:
+def summary(run: Mapping[str, Any]) -> str:
     """One line of a run's result."""
-    lost = run["collapse"]
+    lost, took = run["collapse"], f"{run['seconds']:.0f} s"
+    if diverged(run):
+        return f"diverged in iteration {lost['since']:,}, {took}"
     end = f"collapsed at iteration {lost['since']:,}, " if lost else ""
-    return f"{end}{describe_scores(run['scores'])}, {run['seconds']:.0f} s"
-
-
-def _settle(counter: Any) -> None:
-    """Binds a process to a core: two of one thread beat one of two."""
-    with counter.get_lock():
-        number = counter.value
-        counter.value += 1
-    os.environ["OMP_NUM_THREADS"] = "1"
-    os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
-    if hasattr(os, "sched_setaffinity"):
-        cores = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, {cores[number % len(cores)]})
-
-
-def train_and_judge(plan: Plan, run: Run) -> dict[str, Any]:
-    """One run from its start to its scores."""
-    start = perf_counter()
-    twin = import_module(TWINS[run.twin])
-    config = recipe(
-        plan.config.recipe, **_changes(plan.config) | {"seed": run.seed}
-    )
-    data = load(config, plan.data_dir, plan.download)
-    device = twin.select_device("auto", config)
-    game = twin.create(config, data, device)
-    if run.perturbed:
-        state = moved_by_one_ulp(twin.to_numpy(game), run.perturbed)
-        game = twin.from_numpy(game, state)
-    watch, collapse = Watch(data_spread(config, data)), None
-    course: dict[str, list[float]] = {}
-    for chunk in iterate(twin, config, data, device, game, 0):
-        game = chunk.game
-        collapse = collapse or watch.update(chunk.history)
-        for name, values in _course(chunk.history).items():
-            course.setdefault(name, []).append(values)
-    samples = twin.sample_images(game, fixed_noise(config, SAMPLES))
-    scores = score(samples, load_splits(plan.data_dir, plan.download))._asdict()
-    return {
-        **run._asdict(),
-        "seconds": round(perf_counter() - start, 1),
-        "collapse": asdict(collapse) if collapse else None,
-        "scores": {name: scores[name] for name in SCORES},
-        "margin": margins(course),
-        "course": course,
-    }
-
-
-def _course(history: dict[str, Any]) -> dict[str, float]:
-    return {
-        "step": int(history["step"][-1]),
-        "real_probability": round(float(history["real_probability"].mean()), 4),
-        "fake_probability": round(float(history["fake_probability"].mean()), 4),
-        "sample_spread": round(float(history["sample_spread"][-1]), 4),
-    }
+    return f"{end}{describe_scores(run['scores'])}, {took}"
 
 
 def margins(course: dict[str, list[float]]) -> dict[str, float]:
@@ -218,22 +124,18 @@ def margins(course: dict[str, list[float]]) -> dict[str, float]:
     }
 
 
-def _changes(config: Config) -> dict[str, Any]:
-    """The choices of a config, as a file keeps them: without its seed."""
-    return {k: v for k, v in asdict(config).items() if k not in _OF_A_RUN}
+def open_study(path: Path, plan: Plan) -> dict[str, Any]:
+    """What a file has so far, if its runs are those of the plan.
 
-
-_OF_A_RUN = ("recipe", "seed")
-
-
-def _open(path: Path, plan: Plan) -> dict[str, Any]:
-    """What a file has so far, if its runs are those of the plan."""
+    Raises:
+        InputError: it is damaged, or of another plan.
+    """
     judge = "mnist" if plan.data_dir else "mnist5k"
     fresh = {
         "schema": SCHEMA,
         "version": VERSION,
         "recipe": plan.config.recipe,
-        "config": json.loads(json.dumps(_changes(plan.config))),
+        "config": json.loads(json.dumps(plan.choices())),
         "judged_by": judge,
         "machines": [],
         "runs": [],
@@ -267,7 +169,7 @@ _KINDS = {
 
 
 def load_stability(path: Path) -> dict[str, Any]:
-    """What ``measure`` wrote.
+    """What ``stability_study`` wrote.
 
     Raises:
         InputError: the file is damaged, or of another schema or version.
@@ -283,7 +185,8 @@ def load_stability(path: Path) -> dict[str, Any]:
                 TWINS[Run(*(run[k] for k in Run._fields)).twin]
                 results["machines"][run["machine"]]
                 summary(run)
-                if run["margin"] != margins(run["course"]):
+                whole = not diverged(run)
+                if run["margin"] != (margins(run["course"]) if whole else None):
                     raise ValueError("a margin is not that of its course")
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from error

@@ -9,20 +9,17 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from benchmarks.equivalence import MARGINS, clopper_pearson, compare
-from benchmarks.stability import SAMPLES, TWINS
-from experiment.evaluate import (
+from benchmarks.stability import FEWEST_SEEDS, SAMPLES, TWINS, diverged
+from experiment.figures import BLUE, GREY, ORANGE
+from experiment.pages import describe, markdown_table
+from experiment.scores import (
     LARGEST_DISTANCE,
     LARGEST_SHARE,
     LEAST_CONFIDENCE,
     shows_digits,
 )
-from experiment.figures import BLUE, GREY, ORANGE
-from experiment.pages import describe, markdown_table
 from experiment.watch import WINDOW
 
-# Of each twin; then half the interval of a difference is about half the
-# standard deviation over seeds.
-FEWEST_SEEDS = 20
 _HEADER = [
     "twin",
     "start",
@@ -106,20 +103,30 @@ def _values(runs: Sequence[Run], metric: str) -> list[float]:
 
 def _cells(runs: Sequence[Run]) -> list[str]:
     """A row of the table, from its number of runs on."""
-    confidence = _values(runs, "confidence")
-    distance = _values(runs, "frechet_distance")
+    judged = [run for run in runs if not diverged(run)]
+    made = sum(shows_digits(run["scores"]) for run in judged)
+    counts = [f"{len(runs)}", _lost(runs), f"{made}"]
+    if not judged:
+        return [*counts, *[""] * (len(_HEADER) - 2 - len(counts))]
+    confidence = _values(judged, "confidence")
+    distance = _values(judged, "frechet_distance")
     return [
-        f"{len(runs)}",
-        f"{sum(bool(run['collapse']) for run in runs)}",
-        f"{sum(shows_digits(run['scores']) for run in runs)}",
-        f"{min(_values(runs, 'digits'))}",
-        f"{max(_values(runs, 'largest_share')):.2f}",
+        *counts,
+        f"{min(_values(judged, 'digits'))}",
+        f"{max(_values(judged, 'largest_share')):.2f}",
         f"{np.median(confidence):.2f} ({min(confidence):.2f})",
         f"{np.median(distance):.1f} "
         f"({min(distance):.1f} to {max(distance):.1f})",
-        f"{max(_values(runs, 'worst_margin')):z.2f}",
-        f"{np.median(_values(runs, 'final_margin')):z.2f}",
+        f"{max(_values(judged, 'worst_margin')):z.2f}",
+        f"{np.median(_values(judged, 'final_margin')):z.2f}",
     ]
+
+
+def _lost(runs: Sequence[Run]) -> str:
+    """How many runs collapsed, and how many of them by diverging."""
+    lost = sum(bool(run["collapse"]) for run in runs)
+    by_diverging = sum(map(diverged, runs))
+    return f"{lost}" + (f" ({by_diverging} diverged)" if by_diverging else "")
 
 
 def _failure_rate(runs: Sequence[Run], recipe: str) -> str:
@@ -128,15 +135,22 @@ def _failure_rate(runs: Sequence[Run], recipe: str) -> str:
     must_show_digits = recipe == "digits"
 
     def failed(run: Run) -> bool:
-        poor = must_show_digits and not shows_digits(run["scores"])
-        return bool(run["collapse"]) or poor
+        if run["collapse"]:
+            return True
+        return must_show_digits and not shows_digits(run["scores"])
 
     failures = sum(map(failed, runs))
     low, high = clopper_pearson(failures, len(runs))
     starts = {run["seed"] for run in runs}
     lost = {run["seed"] for run in runs if failed(run)}
     _, per_start = clopper_pearson(len(lost), len(starts))
-    what = "collapsed or made no digits" if must_show_digits else "collapsed"
+    kinds = ["collapsed"]
+    if any(map(diverged, runs)):
+        kinds.append("diverged")
+    if must_show_digits:
+        kinds.append("made no digits")
+    *others, last = kinds
+    what = f"{', '.join(others)} or {last}" if others else last
     return (
         f"Runs: {len(runs)}; failures ({what}): {failures}. Were the runs "
         f"independent, this would allow a failure rate of {low:.1%} to "
@@ -154,6 +168,11 @@ def _equivalence(runs: Sequence[Run]) -> str:
         return (
             f"Equivalence of the twins takes {FEWEST_SEEDS} seeds of each; "
             f"here are {fewest}."
+        )
+    if by_diverging := sum(map(diverged, [*ours, *theirs])):
+        return (
+            "Equivalence of the twins is not tested: a run that diverged has "
+            f"no scores, and of the seeds {by_diverging} did."
         )
     rows = []
     for name, margin in MARGINS.items():
@@ -205,10 +224,28 @@ _LOST: dict[str, Any] = {
 }
 
 
+def usual(results: Mapping[str, Any]) -> tuple[str, str]:
+    """A row for a table of one run: the range of each score over all runs."""
+    scores = [run["scores"] for run in results["runs"] if not diverged(run)]
+
+    def between(name: str, form: str) -> str:
+        values = [of[name] for of in scores]
+        ends = f"{min(values):{form}}", f"{max(values):{form}}"
+        return " to ".join(dict.fromkeys(ends))
+
+    return (
+        f"usual, {len(scores)} runs",
+        f"{between('digits', 'd')} digits, largest share "
+        f"{between('largest_share', '.0%')}, confidence "
+        f"{between('confidence', '.2f')}, Fréchet distance "
+        f"{between('frechet_distance', '.1f')}",
+    )
+
+
 def plot(path: Path, results: Mapping[str, Any]) -> None:
     """Every run's D(x) and D(G(z)) over its iterations, a panel for a twin.
 
-    Runs that collapsed are black and dashed.
+    Runs that collapsed, or diverged, are black and dashed.
     """
     figure = Figure(figsize=(11, 4.4), layout="constrained")
     panels = figure.subplots(1, len(TWINS), sharex=True, sharey=True)
@@ -219,17 +256,16 @@ def plot(path: Path, results: Mapping[str, Any]) -> None:
                 style = _LOST if run["collapse"] else _HELD | {"color": color}
                 course = run["course"]
                 axis.plot(course["step"], course[name], **style)
-        lost = sum(bool(run["collapse"]) for run in runs)
         axis.axhline(0.5, color=GREY, linewidth=0.8, linestyle=":")
         axis.set_ylim(0, 1)
         axis.set_xlabel("iteration")
-        axis.set_title(f"{twin}, runs: {len(runs)}, collapsed: {lost}")
+        axis.set_title(f"{twin}, runs: {len(runs)}, collapsed: {_lost(runs)}")
     handles = [
         Line2D([], [], color=color, label=label)
         for label, color in _CURVES.values()
     ]
     if any(run["collapse"] for run in results["runs"]):
-        handles.append(Line2D([], [], label="collapsed", **_LOST))
+        handles.append(Line2D([], [], label="collapsed or diverged", **_LOST))
     panels[0].set_ylabel("mean probability")
     figure.legend(handles=handles, loc="outside right center")
     figure.suptitle(f"recipe {results['recipe']}")

@@ -2,7 +2,8 @@
 
 A variant's name is its twin and its form: ``jax scan``, ``torch eager``; the
 forms are those of ``train --accelerate``, and ``device`` (batches drawn on
-the device), ``seeds-8`` (eight games at once) and ``tutorial`` (context). A
+the device), ``seeds-8`` (eight games at once) and ``tutorial`` (context).
+``jax scan/conv`` is a form under flags of XLA, which its process starts with. A
 name that ends in ``again`` is the same entered twice: a second process in each
 set, and the noise floor.
 """
@@ -19,9 +20,8 @@ from numpy.typing import NDArray
 
 from benchmarks.peers import TUTORIALS
 from experiment.config import Config, InputError
-from experiment.initial import moved_by_one_ulp
+from experiment.initial import State, moved_by_one_ulp
 from experiment.stream import Stream, length, map_arrays, stack
-from parity_tests.compare import Arrays
 
 STEPS = 10  # of a comparison with the plain step: no call has fewer
 OF_ALL_GAMES = 1600  # iterations in a call, about: their batches lie in memory
@@ -32,6 +32,37 @@ FORMS = {
 }
 
 
+# By default XLA leaves convolutions and loops out of its CUDA graphs, and
+# launches fewer than five kernels one by one.
+_CONVOLUTIONS = "--xla_gpu_enable_command_buffer=+CONVOLUTION"
+XLA_FLAGS = {
+    "conv": _CONVOLUTIONS,
+    "conv-1": f"{_CONVOLUTIONS} --xla_gpu_graph_min_graph_size=1",
+    "conv-while": f"{_CONVOLUTIONS},+WHILE",
+}
+
+
+def xla_flags(name: str) -> str:
+    """The flags of XLA that a variant's process starts with, if any.
+
+    Raises:
+        InputError: there are no such flags.
+
+    Example:
+        >>> xla_flags("jax scan/conv again")
+        '--xla_gpu_enable_command_buffer=+CONVOLUTION'
+    """
+    _, slash, flags = name.removesuffix(" again").partition("/")
+    if not slash:
+        return ""
+    if flags not in XLA_FLAGS or not name.startswith("jax "):
+        raise InputError(
+            f"variant {name!r}: flags {flags!r} are unknown; known: "
+            f"{', '.join(XLA_FLAGS)}, for variants of jax"
+        )
+    return XLA_FLAGS[flags]
+
+
 def parse(name: str) -> tuple[str, str]:
     """Twin and form of a variant's name.
 
@@ -39,10 +70,12 @@ def parse(name: str) -> tuple[str, str]:
         InputError: there is no such variant.
 
     Example:
-        >>> parse("jax scan again")
+        >>> parse("jax scan/conv again")
         ('jax', 'scan')
     """
-    twin, _, form = name.removesuffix(" again").partition(" ")
+    xla_flags(name)
+    plain = name.removesuffix(" again").partition("/")[0]
+    twin, _, form = plain.partition(" ")
     kind = re.sub(r"^seeds-[1-9]\d{0,3}$", "seeds-N", form)
     if kind not in FORMS.get(twin, "").split() or form == "seeds-N":
         known = "; ".join(f"{t} with {f}" for t, f in FORMS.items())
@@ -69,8 +102,8 @@ class Variant:
     create: Callable[[], Any]
     run: Callable[[Any, int], tuple[Any, Any]]
     losses: Callable[[Any], NDArray]
-    plain: Callable[[int | None], tuple[Arrays, NDArray]]
-    state: Callable[[Any], Arrays]
+    plain: Callable[[int | None], tuple[State, NDArray]]
+    state: Callable[[Any], State]
     games: int = 1
 
 
@@ -156,7 +189,7 @@ class _Shared:
     def run(self, game: Any, count: int) -> tuple[Any, Any]:
         return self._train(game, _first(self._batches, count))
 
-    def plain(self, ulp_seed: int | None) -> tuple[Arrays, NDArray]:
+    def plain(self, ulp_seed: int | None) -> tuple[State, NDArray]:
         return _plain(self._twin, self._create(), self._batch, ulp_seed)
 
 
@@ -171,7 +204,7 @@ def _plain(
     game: Any,
     batch: Callable[[int], Any],
     ulp_seed: int | None,
-) -> tuple[Arrays, NDArray]:
+) -> tuple[State, NDArray]:
     """State after one plain step; both players' losses, (2 STEPS, 2)."""
     if ulp_seed is not None:
         state = moved_by_one_ulp(twin.to_numpy(game), ulp_seed)
@@ -215,7 +248,7 @@ def _seeds(
             metrics = type(metrics)(*(value.mean(0) for value in metrics))
         return game, metrics
 
-    def state(game: Any) -> Arrays:
+    def state(game: Any) -> State:
         each = (side.seed_of(game, games, i) for i in range(n))
         return {
             f"{i}/{name}": array
@@ -223,8 +256,8 @@ def _seeds(
             for name, array in twin.to_numpy(one).items()
         }
 
-    def plain(ulp_seed: int | None) -> tuple[Arrays, NDArray]:
-        arrays: Arrays = {}
+    def plain(ulp_seed: int | None) -> tuple[State, NDArray]:
+        arrays: State = {}
         rows = []
         for i, (config, stream) in enumerate(
             zip(configs, streams, strict=True)

@@ -1,10 +1,10 @@
 """A process that trains one variant, a block at a time, when it is told to.
 
 ``python -m benchmarks.worker JSON`` passes the gates and says so in a line of
-JSON; or it loads the data, and at the first line on stdin builds the variant,
-compiles, warms up and says what it found, and at every other the seconds that
-one block took. Each variant has a process for itself, so that no other's
-threads or memory are in its way, nor its own gates.
+JSON; or it loads the data, at the first line on stdin builds the variant and
+compiles, at the second warms up and says what it found, and at every other the
+seconds that one block took. Each variant has a process for itself, so that no
+other's threads or memory are in its way, nor its own gates.
 """
 
 import json
@@ -94,11 +94,16 @@ def main(job: Job) -> None:
         answer()
         if not sys.stdin.readline():
             return
-        found, block = _get_ready(job, config, data, side, built)
+        variant, game, first = _compiled(job, side, built, config)
+        answer()
+        if not sys.stdin.readline():
+            return
+        found, block = _warm(job, config, data, side, variant, game)
+        found["first_seconds"] = first
     except Exception as error:  # the form's own: the others go on
         if not isinstance(error, InputError):
             traceback.print_exc()
-        answer(refused=_reason(error))
+        answer(refused=describe_error(error))
         return
     answer(**found)
     # NVML knows nothing of the device asked for.
@@ -113,15 +118,29 @@ def main(job: Job) -> None:
         )
 
 
-def _get_ready(
+def _compiled(
+    job: Job, side: Any, built: Callable[[Config], Variant], config: Config
+) -> tuple[Variant, Any, float]:
+    """The variant, its game, and the seconds of its first call."""
+    counters.forget_peak()  # the data set took more to load than it takes
+    variant = built(config)
+    game = variant.create()
+    start = time.perf_counter()
+    game, metrics = variant.run(game, job.iterations)
+    side.synchronise((game, metrics))
+    return variant, game, time.perf_counter() - start
+
+
+def _warm(
     job: Job,
     config: Config,
     data: NDArray[np.floating],
     side: Any,
-    built: Callable[[Config], Variant],
+    variant: Variant,
+    game: Any,
 ) -> tuple[dict[str, Any], Callable[[], float]]:
     """What the ladder is told of a variant, and the function of a block."""
-    game, repeats = None, 1
+    repeats = 1
 
     def block() -> float:
         nonlocal game
@@ -134,10 +153,6 @@ def _get_ready(
         assert finite, "a loss is not finite"
         return seconds
 
-    counters.forget_peak()  # the data set took more to load than it takes
-    variant = built(config)
-    game = variant.create()
-    first = block()
     repeats = max(1, int(np.ceil(job.block_seconds / block())))
     medians: list[float] = []
     settled = False
@@ -149,7 +164,6 @@ def _get_ready(
         # A block is never shorter than it must be.
         repeats = max(repeats, int(np.ceil(job.block_seconds / medians[-1])))
     found = {
-        "first_seconds": first,
         "warmup_seconds": medians,
         "settled": settled,
         "iterations": repeats * job.iterations,
@@ -170,7 +184,8 @@ def _get_ready(
     return found, block
 
 
-def _reason(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
+    """Why a variant has no number, in one line."""
     text = str(error)
     if isinstance(error, InputError):  # a form that this device does not have
         return text

@@ -9,7 +9,7 @@ same generator before training.
 import warnings
 from collections.abc import Callable, Mapping
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from experiment.metrics import (
     mode_coverage,
     precision_recall,
 )
+from experiment.scores import Scores, score_rows
 from experiment.stream import fixed_noise
 
 # Fewer would leave the covariance of 64 features undetermined.
@@ -36,46 +37,6 @@ _VALIDATION = 1_000
 _BLOCK = 1_000
 _IMAGES_OF_A_CENTROID = 5
 
-# What 1,000 samples must reach to count as digits. Real ones have 10 digits,
-# a largest class share of .11, confidence .99 and Fréchet distance 2; an
-# untrained generator has 1, 1.00, .89 and 435.
-ALL_DIGITS = 10
-LARGEST_SHARE = 0.25
-LEAST_CONFIDENCE = 0.88
-LARGEST_DISTANCE = 45.0
-
-
-class Scores(NamedTuple):
-    """Every metric of one set of images.
-
-    Attributes:
-        images: their number.
-        log_likelihood: of test images under their Parzen window, mean, nats.
-        standard_error: of that mean, over test images.
-        sigma: of the window.
-        sigma_on_edge: whether it is the first or last of the grid.
-        frechet_distance: from the test images, on the classifier's features.
-        digits: how many of the ten are shown.
-        kl: of the histogram of digits from that of the test images, nats.
-        largest_share: of the commonest digit.
-        confidence: mean of the classifier's highest probability.
-        precision: share of images within the test images' manifold.
-        recall: share of test images within the images' manifold.
-    """
-
-    images: int
-    log_likelihood: float
-    standard_error: float
-    sigma: float
-    sigma_on_edge: bool
-    frechet_distance: float
-    digits: int
-    kl: float
-    largest_share: float
-    confidence: float
-    precision: float
-    recall: float
-
 
 def score(images: NDArray[np.floating], splits: Splits) -> Scores:
     """Every metric of images (n, 28, 28, 1) in [0, 1] against real digits."""
@@ -85,53 +46,14 @@ def score(images: NDArray[np.floating], splits: Splits) -> Scores:
     ours, real = classify(images), classify(test.images)
     return Scores(
         len(images),
-        *window,
+        window.mean,
+        window.standard_error,
+        window.sigma,
         window.sigma in (parzen.SIGMAS[0], parzen.SIGMAS[-1]),
         frechet_distance(ours.features, real.features),
         *mode_coverage(ours.digits, test.labels),
         float(ours.probabilities.max(1).mean()),
         *precision_recall(ours.features, real.features),
-    )
-
-
-def describe_scores(scores: Mapping[str, float]) -> str:
-    """The scores that ``shows_digits`` judges, in one line.
-
-    Example:
-        >>> print(describe_scores({"digits": 10, "largest_share": 0.14,
-        ...     "confidence": 0.91, "frechet_distance": 22.8}))
-        10 digits, largest share 14%, confidence 0.91, Fréchet distance 22.8
-    """
-    return (
-        f"{scores['digits']} digits, largest share "
-        f"{scores['largest_share']:.0%}, confidence "
-        f"{scores['confidence']:.2f}, Fréchet distance "
-        f"{scores['frechet_distance']:.1f}"
-    )
-
-
-def shows_digits(scores: Mapping[str, float]) -> bool:
-    """Whether samples show digits: all ten, none too often, recognisable.
-
-    All four must hold: a classifier is confident of one digit drawn always
-    the same, and blurs of all ten have every digit.
-
-    Args:
-        scores: ``frechet_distance``, ``digits``, ``largest_share`` and
-            ``confidence`` of 1,000 samples; a Fréchet distance of other
-            numbers of samples does not compare.
-
-    Example:
-        >>> real = {"frechet_distance": 2.2, "digits": 10,
-        ...         "largest_share": 0.11, "confidence": 0.99}
-        >>> shows_digits(real), shows_digits(real | {"digits": 9})
-        (True, False)
-    """
-    return (
-        scores["digits"] == ALL_DIGITS
-        and scores["largest_share"] <= LARGEST_SHARE
-        and scores["confidence"] >= LEAST_CONFIDENCE
-        and scores["frechet_distance"] <= LARGEST_DISTANCE
     )
 
 
@@ -210,29 +132,6 @@ def _generate(
 ) -> NDArray[np.floating]:
     blocks = np.split(z, range(_BLOCK, len(z), _BLOCK))
     return np.concatenate([twin.sample_images(game, block) for block in blocks])
-
-
-def score_rows(scores: Mapping[str, Scores]) -> list[list[str]]:
-    """The table of scores as text: a header, then a row for each metric."""
-    rows = [["", *scores], ["images"]]
-    rows[1] += [f"{s.images:,}" for s in scores.values()]
-    likelihood = "Parzen log-likelihood, nats"
-    columns: dict[str, Callable[[Scores], str]] = {
-        likelihood: lambda s: (
-            f"{round(s.log_likelihood)} ± {s.standard_error:.0f}"
-        ),
-        "its sigma": lambda s: f"{s.sigma:.3f}{'*' * s.sigma_on_edge}",
-        "Frechet distance": lambda s: f"{s.frechet_distance:.2f}",
-        "digits shown": lambda s: f"{s.digits}",
-        "KL from the data's digits, nats": lambda s: f"{s.kl:.3f}",
-        "commonest digit": lambda s: f"{s.largest_share:.1%}",
-        "classifier's confidence": lambda s: f"{s.confidence:.3f}",
-        "precision": lambda s: f"{s.precision:.3f}",
-        "recall": lambda s: f"{s.recall:.3f}",
-    }
-    for name, text in columns.items():
-        rows.append([name, *map(text, scores.values())])
-    return rows
 
 
 def print_scores(scores: Mapping[str, Scores], splits: Splits) -> None:

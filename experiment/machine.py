@@ -6,16 +6,30 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import pynvml
+
 
 def describe_machine() -> dict[str, Any]:
-    """Processor, cores, Python and the versions that decide the speed."""
+    """Processor, GPUs, cores, Python and the versions that decide the speed."""
     names = ("jax", "jaxlib", "flax", "optax", "torch", "numpy")
     return {
         "cpu": _cpu(),
+        "gpus": _gpus(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in names},
     }
+
+
+def _gpus() -> list[str]:
+    """The names of the NVIDIA GPUs, where there are some."""
+    try:
+        pynvml.nvmlInit()
+        count = pynvml.nvmlDeviceGetCount()
+        handles = map(pynvml.nvmlDeviceGetHandleByIndex, range(count))
+        return [pynvml.nvmlDeviceGetName(handle) for handle in handles]
+    except pynvml.NVMLError:
+        return []
 
 
 def _cpu() -> str:

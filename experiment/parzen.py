@@ -27,12 +27,17 @@ _MEMORY = 16
 class Parzen(NamedTuple):
     """Log-likelihood of test images in nats: mean, its error, and sigma.
 
-    ``standard_error`` is that of the mean over examples.
+    Attributes:
+        mean: over the test images.
+        standard_error: of that mean.
+        sigma: the best of ``SIGMAS`` for the validation images.
+        validation: their mean log-likelihood with it.
     """
 
     mean: float
     standard_error: float
     sigma: float
+    validation: float
 
 
 def estimate(
@@ -61,7 +66,9 @@ def estimate(
         )
     (values,) = log_likelihood(test, samples, [sigma])
     error = values.std(ddof=1) / np.sqrt(len(values))
-    return Parzen(float(values.mean()), float(error), float(sigma))
+    return Parzen(
+        float(values.mean()), float(error), float(sigma), float(means.max())
+    )
 
 
 def log_likelihood(

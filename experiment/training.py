@@ -5,7 +5,7 @@ import signal
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from shlex import quote
 from types import ModuleType
@@ -23,36 +23,24 @@ from rich.progress import (
 )
 
 from experiment import figures, run
-from experiment.config import Config, InputError
-from experiment.stream import Stream, fixed_noise
-from experiment.watch import Watch, data_spread, describe_collapse, spread
+from experiment.chunks import iterate
+from experiment.config import Config
+from experiment.stream import fixed_noise
+from experiment.watch import Watch, data_spread, describe_collapse
 
-# Iterations between two looks at the clock and at the metrics.
-CHUNK = 50
 _PICTURES = 64
 
 
-class Chunk(NamedTuple):
-    """Some iterations of a run.
+class Outcome(NamedTuple):
+    """What a run ends with.
 
     Attributes:
-        game: after them.
-        history: columns of ``metrics.jsonl``, one value an iteration, with
-            ``sample_spread`` at the last one and nan at the others.
-        seconds: that they took, without the samples.
-    """
-
-    game: Any
-    history: dict[str, NDArray]
-    seconds: float
-
-
-class Outcome(NamedTuple):
-    """What a run ends with: the game, and its images/s (NaN if too short).
-
-    Images are the real ones that D consumed; the time is that of training,
-    without pictures, checkpoints and compilation. ``step`` is the last
-    iteration: an earlier one than the config's if the run stopped itself.
+        game: after the last iteration.
+        images_per_second: real images that D consumed, by the median pace of
+            the chunks, without pictures, checkpoints and compilation: the
+            first chunk of each length does not count. NaN if no other is.
+        step: the last iteration: an earlier one than the config's if the run
+            stopped itself.
     """
 
     game: Any
@@ -88,7 +76,7 @@ def run_training(
         stop_when_collapsed: end with a checkpoint if the game collapses.
 
     Raises:
-        InputError: a loss is not finite any more.
+        DivergedError: a loss, or a sample, is not finite any more.
         KeyboardInterrupt: the user pressed Ctrl-C; the last checkpoint is
             kept, and stderr has the command that goes on.
     """
@@ -184,66 +172,6 @@ def _picture(
         figures.save_samples(path, samples, columns=8)
 
 
-def iterate(
-    twin: ModuleType,
-    config: Config,
-    data: NDArray[np.floating],
-    device: Any,
-    game: Any,
-    step: int,
-    train: Callable | None = None,
-) -> Iterator[Chunk]:
-    """Trains ``game`` from iteration ``step`` on, a chunk at a time.
-
-    Chunks end at multiples of ``sample_every``, and are ``CHUNK`` iterations
-    at most.
-
-    Raises:
-        InputError: a loss is not finite any more.
-    """
-    advance = _advance(twin, config, data, device, train)
-    z = fixed_noise(config, _PICTURES)
-    while step < config.steps:
-        due = (step // config.sample_every + 1) * config.sample_every
-        count = min(step + CHUNK, due, config.steps) - step
-        start = time.perf_counter()
-        game, metrics = advance(game, step, count)
-        history = twin.fetch(metrics)
-        seconds = time.perf_counter() - start
-        step += count
-        _require_finite(history, step)
-        spreads = np.full(count, np.nan)
-        spreads[-1] = spread(twin.sample_images(game, z))
-        history["sample_spread"] = spreads
-        history["step"] = np.arange(step - count, step) + 1
-        yield Chunk(game, history, seconds)
-
-
-def _advance(
-    twin: ModuleType,
-    config: Config,
-    data: NDArray[np.floating],
-    device: Any,
-    train: Callable | None,
-) -> Callable[[Any, int, int], tuple[Any, Any]]:
-    """Training on from iteration ``first``, by the config's stream."""
-    if config.stream == "device":
-        return twin.device_stream(config, data, device)
-    stream, train = Stream(config, data), train or twin.train
-    return lambda game, first, count: train(
-        game, twin.place(stream.batches(first, count), device)
-    )
-
-
-def _require_finite(metrics: dict[str, NDArray], step: int) -> None:
-    for name, values in metrics.items():
-        if not np.isfinite(values).all():
-            raise InputError(
-                f"{name} is not finite before iteration {step}: the run "
-                "diverged; lower --learning-rate"
-            )
-
-
 class _StopRequest:
     """Ctrl-C asks for a stop after the stretch; a second one stops at once.
 
@@ -271,7 +199,10 @@ class _Progress:
     def __init__(self, console: Console, config: Config, step: int):
         self._console, self._config = console, config
         self._images = config.k * config.batch_size
-        self._seconds: list[float] = []
+        # Seconds an iteration, of every chunk but the first of each length:
+        # JAX compiles anew for a length.
+        self._paces: list[float] = []
+        self._lengths: set[int] = set()
         self._printed = time.monotonic()
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -294,31 +225,38 @@ class _Progress:
 
     @property
     def images_per_second(self) -> float:
-        """By the median pace of all stretches but the first (compilation)."""
-        paces = self._seconds[1:]
+        """By the median pace, without compilation; NaN while there is none."""
+        return self._speed(self._paces)
+
+    def _speed(self, paces: list[float]) -> float:
         return self._images / statistics.median(paces) if paces else math.nan
 
     def report(self, seconds: float, metrics: dict[str, NDArray]) -> None:
         """Shows more iterations, which took so many seconds."""
-        step = int(metrics["step"][-1])
-        self._seconds.append(seconds / len(metrics["step"]))
-        pace = statistics.median(self._seconds[-20:])
-        images = self._images / pace
+        step, count = int(metrics["step"][-1]), len(metrics["step"])
+        if count in self._lengths:
+            self._paces.append(seconds / count)
+        self._lengths.add(count)
+        speed = self._speed(self._paces[-20:])
         mean = {name: float(values.mean()) for name, values in metrics.items()}
         text = (
-            f"{images:,.0f} images/s  D {mean['discriminator_loss']:.3f}  "
+            f"D {mean['discriminator_loss']:.3f}  "
             f"G {mean['generator_loss']:.3f}  "
             f"D(x) {mean['real_probability']:.2f}  "
             f"D(G(z)) {mean['fake_probability']:.2f}"
         )
+        left = ""
+        if math.isfinite(speed):
+            text = f"{speed:,.0f} images/s  {text}"
+            rest = (self._config.steps - step) * self._images / speed
+            left = f"  {rest:.0f} s left"
         self._bar.update(self._task, completed=step, text=text)
         if self._bar.disable and (
             time.monotonic() - self._printed > 10 or step == self._config.steps
         ):
             self._printed = time.monotonic()
-            left = pace * (self._config.steps - step)
             self._console.print(
-                f"{step}/{self._config.steps}  {text}  {left:.0f} s left",
+                f"{step}/{self._config.steps}  {text}{left}",
                 soft_wrap=True,
                 highlight=False,
             )

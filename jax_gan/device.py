@@ -31,7 +31,7 @@ def select_device(name: str, config: Config) -> jax.Device:
     except RuntimeError as error:
         raise InputError(
             f"--device {name}: JAX sees none here; take --device cpu, or "
-            "install CUDA's JAX: pip install -e '.[cuda]'"
+            "install CUDA's JAX: make gpu-install"
         ) from error
 
 

@@ -12,13 +12,16 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from experiment.config import InputError
 from experiment.machine import describe_machine
 from experiment.pages import describe, html_page, markdown_table
+from experiment.rungs import judged, rung_rows
 from parity_tests.diagnose import accounts_of_twins, diagnose
 from parity_tests.drift import measure_drift, plot_drift
 from parity_tests.faults import FAULTS, Fault
@@ -26,24 +29,6 @@ from parity_tests.small import small_config, small_data
 
 SCHEMA, VERSION = "gan-parity", 1
 
-# The rungs in order, and what each compares.
-RUNGS = {
-    "test_layers": "every layer and activation: forward and VJP",
-    "test_rules": "first weights, optimizers and schedules",
-    "test_geometries": "convolutions of any geometry: forward and VJP",
-    "test_losses": "losses and their gradients, to logits of 700",
-    "test_forward": "both networks, in training and in evaluation",
-    "test_steps": "100 iterations: every recipe, loss, optimizer and k",
-    "test_trajectory": "recorded trajectories, three implementations",
-    "test_fast_paths": "faster forms of the step",
-    "test_statistics": "random numbers of each twin's own: distributions, "
-    "and whole games by two one-sided tests",
-    "test_figure1": "one dimension: where the theory says the game ends",
-    "test_long": "200 to 5,000 iterations at full size",
-    "test_float32": "float32: 300 iterations in lockstep, and a free run "
-    "against a control",
-    "test_bfloat16": "bfloat16: one iteration, against PyTorch's own rounding",
-}
 # Where a difference shows: by what it is of, if in the first iteration.
 _FIRST_RUNG = {
     "metrics": "test_forward, test_losses",
@@ -60,7 +45,19 @@ _FAULT_STEPS = 20
 
 
 def report(folder: Path) -> int:
-    """Climbs the ladder and writes the report; returns pytest's status."""
+    """Climbs the ladder and writes the report; returns pytest's status.
+
+    Raises:
+        InputError: what the tests need is not installed.
+    """
+    try:
+        for name in ("pytest", "hypothesis"):
+            import_module(name)
+    except ImportError as error:
+        raise InputError(
+            f"the report runs the tests, and {name} is not installed: "
+            "pip install -e '.[dev]'"
+        ) from error
     folder.mkdir(parents=True, exist_ok=True)
     status, measured = _climb()
     results = {
@@ -137,41 +134,6 @@ def _measure(fault: Fault) -> dict[str, Any]:
     }
 
 
-Measured = Mapping[str, Mapping[str, Mapping[str, float | None]]]
-
-
-def rung_rows(measured: Measured) -> list[list[str]]:
-    """A row a rung: what it compares, how often, its error and bound.
-
-    The error shown is the one that comes nearest to its own bound.
-    """
-    rows = []
-    for name, what in RUNGS.items():
-        found = [
-            (error, bound)
-            for test, gaps in measured.items()
-            if f".{name}::" in test
-            for error, bound in _judged(gaps).values()
-        ]
-        error, bound = max(found, key=lambda pair: _share(*pair))
-        rows.append([what, str(len(found)), f"{error:.1e}", f"{bound:.0e}"])
-    return rows
-
-
-def _judged(gaps: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
-    """Error and bound of each kind that a test held against a bound."""
-    return {
-        kind: (found["error"], found["bound"])
-        for kind, found in gaps.items()
-        if found["bound"] is not None
-    }
-
-
-def _share(error: float, bound: float) -> float:
-    """How much of a bound an error takes; a bound of 0 has none to take."""
-    return error / bound if bound else 0.0
-
-
 def _page(results: Mapping[str, Any]) -> str:
     real = [f for f in results["faults"] if not f["equivalent"]]
     faults = [
@@ -190,7 +152,7 @@ def _page(results: Mapping[str, Any]) -> str:
         [test.split("::")[1], kind, f"{error:.1e}", f"{bound:.0e}"]
         for test, gaps in results["measured"].items()
         if "test_faults" not in test
-        for kind, (error, bound) in _judged(gaps).items()
+        for kind, (error, bound) in judged(gaps).items()
     ]
     return "\n".join(
         [

@@ -111,10 +111,12 @@ def test_epochs_and_sgd_and_device_stream(tmp_path):
         assert len(rows) == 0.4 * 5000 / (2 * 100)
 
 
-def test_figure1(tmp_path):
+def test_figure1(tmp_path, capsys):
     out = tmp_path / "run"
     options = ["--recipe", "figure1", "--steps", 3]
     assert _run(jax_gan, "train", "--out", out, *options) == 0
+    shown = capsys.readouterr()  # of one chunk, which was compiled
+    assert "images/s" not in shown.out + shown.err
     sample = tmp_path / "x.png"
     assert _run(torch_ref, "sample", "--run", out, "--out", sample) == 0
     with (

@@ -3,8 +3,8 @@
 import pytest
 
 from benchmarks import demo
-from experiment.evaluate import Scores
 from experiment.recipes import RECIPES
+from experiment.scores import Scores
 from experiment.watch import Collapse
 
 DIGITS = RECIPES["digits"]

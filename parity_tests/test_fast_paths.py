@@ -22,6 +22,7 @@ from parity_tests.small import small_config, small_data
 from parity_tests.tape import capture_tape
 from torch_ref.graphs import graph_train
 from torch_ref.sample import sample_batch as sample_batch_of_torch
+from torch_ref.sample import train_in_pieces
 
 STEPS = 10
 TOLERANCE = 1e-12
@@ -95,6 +96,26 @@ def test_device_stream_of_torch(name, measured):
     _, again = _created(torch_ref, name)
     run = torch_ref.device_stream(config, DATA)
     found = gap(_arrays(torch_ref, *run(again, 3, STEPS)), expected)
+    measured({"device_stream": found}, 0)
+
+
+@GAMES
+def test_device_stream_of_torch_on_a_gpu(name, measured):
+    """As a GPU trains it, by a tape in place of a CUDA graph."""
+    config, game = _created(torch_ref, name)
+    expected = _arrays(
+        torch_ref, *torch_ref.device_stream(config, DATA)(game, 3, 25)
+    )
+    _, again = _created(torch_ref, name)
+    data, rng = torch.tensor(DATA), torch.Generator()
+
+    def draw(step):
+        rng.manual_seed((config.seed * 0x9E3779B1 + step) % 2**32)
+        return sample_batch_of_torch(config, data, rng)
+
+    graph = graph_train(torch_ref.train, 10, capture_tape)
+    run = train_in_pieces(draw, graph)
+    found = gap(_arrays(torch_ref, *run(again, 3, 25)), expected)
     measured({"device_stream": found}, 0)
 
 

@@ -56,6 +56,33 @@ def test_without_a_fault_the_twins_agree(fault, measured):
     measured(found, TOLERANCE)
 
 
+def _parts():
+    """What faults replace in the PyTorch twin: attributes and items."""
+    found = {}
+    for name, module in sys.modules.items():
+        if name.partition(".")[0] != "torch_ref":
+            continue
+        classes = (v for v in vars(module).values() if isinstance(v, type))
+        for owner in (module, *classes):
+            for key, value in vars(owner).items():
+                found[owner, key] = value
+                if isinstance(value, dict) and key.isupper():
+                    found |= {(owner, key, k): v for k, v in value.items()}
+    return found
+
+
+def test_a_fault_is_taken_back():
+    before = _parts()
+    for fault in FAULTS:
+        with fault.planted():
+            planted = _parts()
+        now = _parts()
+        changed = [k for k, v in planted.items() if v is not before.get(k)]
+        assert changed, fault.name
+        assert now.keys() == before.keys(), fault.name
+        assert all(now[key] is before[key] for key in before), fault.name
+
+
 def test_other_initial_weights_are_caught(monkeypatch, digits):
     """Pairs start from JAX's weights; the rung of rules sees to PyTorch's."""
 

@@ -13,13 +13,14 @@ from sklearn.neighbors import KernelDensity
 from experiment import parzen
 from experiment.classifier import WEIGHTS, classify
 from experiment.data import load_splits
-from experiment.evaluate import Scores, kmeans_centroids, score, score_rows
+from experiment.evaluate import kmeans_centroids, score
 from experiment.metrics import (
     frechet_distance,
     mode_coverage,
     nearest,
     precision_recall,
 )
+from experiment.scores import Scores, score_rows
 
 
 @pytest.fixture

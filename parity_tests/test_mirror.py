@@ -38,6 +38,8 @@ ONLY_TORCH = {
     "optim.py: sgd(config, player, parameters)": "PyTorch's owns them",
     "optim.py: classical_momentum(config, player, parameters)": "PyTorch's "
     "owns them",
+    "sample.py: train_in_pieces(draw, train)": "a CUDA graph has as many "
+    "iterations as were recorded",
     "sample.py: sample_batch(config, data, rng)": "a generator, not a key",
     "weights.py: named_parameters(network)": "JAX's names are neutral already",
 }

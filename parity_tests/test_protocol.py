@@ -17,9 +17,11 @@ import pytest
 import torch
 
 import jax_gan
-from benchmarks import counters, gates, ladder, report, worker
+from benchmarks import counters, gates, ladder, processes, report, worker
 from benchmarks.__main__ import main
-from benchmarks.ladder import CALLS, Plan, Worker, measure
+from benchmarks.ladder import measure
+from benchmarks.plan import CALLS, Plan
+from benchmarks.processes import Worker, starter
 from benchmarks.results import load, tabulate
 from benchmarks.variants import STEPS, build, side_of
 from benchmarks.work import flops, optimizer_bytes
@@ -213,14 +215,14 @@ def _ready(done=None):
 
     watched = SimpleNamespace(**vars(side))
     watched.synchronise = lambda tree: done.append("awaited")
-    data = small_data().astype(np.float32)
-    return worker._get_ready(
-        replace(JOB, variant="torch eager", iterations=STEPS),
-        CONFIGS["lecture"],
-        data,
-        watched,
-        lambda config: replace(variant, run=run),
+    data, config = small_data().astype(np.float32), CONFIGS["lecture"]
+    job = replace(JOB, variant="torch eager", iterations=STEPS)
+    counted, game, seconds = worker._compiled(
+        job, watched, lambda config: replace(variant, run=run), config
     )
+    assert done == [STEPS, "awaited"]
+    assert 0 < seconds < 60
+    return worker._warm(job, config, data, watched, counted, game)
 
 
 @pytest.mark.parametrize("name", ["jax tutorial", "torch tutorial"])
@@ -354,6 +356,8 @@ SERVE = """
 import json, sys
 print(json.dumps({loaded}), flush=True)
 next(sys.stdin)
+print("{{}}", flush=True)
+next(sys.stdin)
 print(json.dumps({answer}), flush=True)
 for i, _ in enumerate(sys.stdin):
     if i == {last}:
@@ -366,7 +370,8 @@ NAMES = ("jax scan", "torch eager", "jax scan again", "torch eager again")
 
 def _ladder(
     out, last=99, end="pass", compiled="0", joules=None, names=NAMES,
-    started=None, gate=None, minutes=None, **answer,
+    started=None, gate=None, minutes=None, workloads=("mlp",), at_once=1,
+    earlier=None, **answer,
 ):  # fmt: skip
     """A ladder whose workers are stand-ins; torch eager is the odd one."""
 
@@ -385,9 +390,13 @@ def _ladder(
         return Worker(job.variant, [sys.executable, "-c", script])
 
     plan = Plan(
-        "cpu", "strict", ("mlp",), names, 3, 2, 0.1, minutes, patience=5
+        "cpu", "strict", workloads, names, 3, 2, 0.1, minutes, 5, at_once
     )
-    return measure(plan, out, lambda line: None, start)
+    return _status(measure(plan, out, lambda line: None, start, earlier))
+
+
+def _status(results):
+    return int(results["failed"] is not None)
 
 
 def test_ladder_and_its_report(tmp_path):
@@ -584,7 +593,7 @@ def test_a_true_worker(matmul, tmp_path, monkeypatch):
     out = tmp_path / "ladder.json"
     names = ("jax scan", "torch eager", "torch graph")
     plan = Plan("cpu", matmul, ("lecture",), names, 1, 1, 0.01, None)
-    assert measure(plan, out, lambda line: None) == 0
+    assert _status(measure(plan, out, lambda line: None)) == 0
     workload = load(out)["workloads"]["lecture"]
     assert "for GPUs" in workload["refused"]["torch graph"]
     rows = {row.variant for row in tabulate(workload).rows}
@@ -660,11 +669,84 @@ def test_gates_that_die_or_hang(end, message, tmp_path, capsys):
         return Worker(job.variant, [sys.executable, "-c", f"import sys; {end}"])
 
     plan = Plan("cpu", "strict", ("mlp",), NAMES, 3, 2, 0.1, None, patience=2)
-    assert measure(plan, out, print, start) == 1
+    assert _status(measure(plan, out, print, start)) == 1
     said = capsys.readouterr().out
     assert message in said
     assert "nothing was timed before" in said
     assert not out.exists()
+
+
+def test_workloads_side_by_side(tmp_path):
+    """All processes of a set are there before the first block of any."""
+    out, started = tmp_path / "ladder.json", []
+    both = ("mlp", "lecture")
+    assert _ladder(out, started=started, workloads=both, at_once=3) == 0
+    results = load(out)
+    assert results["complete"]
+    for workload in results["workloads"].values():
+        assert [len(one["order"]) for one in workload["sets"]] == [3, 3]
+        for one in workload["sets"]:
+            assert set(one["variants"]) == set(NAMES)
+    timed = [job.recipe for job in started if not job.check]
+    assert timed == 2 * (4 * ["mlp"] + 4 * ["lecture"])
+
+
+def test_sets_are_added(tmp_path):
+    out, started = tmp_path / "ladder.json", []
+    _ladder(out)
+    before = load(out)
+    assert _ladder(out, earlier=load(out), started=started) == 0
+    sets = load(out)["workloads"]["mlp"]["sets"]
+    assert len(sets) == 4
+    assert sets[:2] == before["workloads"]["mlp"]["sets"]
+    assert not [job for job in started if job.check]  # they passed before
+    assert sets[0]["order"] != sets[2]["order"]
+
+
+@pytest.mark.parametrize(
+    ("odd", "part"),
+    [
+        ({"machine": "another"}, "another machine (cpu another"),
+        ({"gpus": ["H100"]}, "another machine (gpus ['H100'], here []"),
+        ({"rounds": 4}, "another plan (rounds 3, now 4"),
+    ],
+)
+def test_sets_of_another_machine_or_plan(odd, part, tmp_path, refused):
+    out = tmp_path / "ladder.json"
+    _ladder(out)
+    results = json.loads(out.read_text())
+    machine = results["machine"]
+    machine["gpus"] = odd.get("gpus", machine["gpus"])
+    machine["cpu"] = odd.get("machine", machine["cpu"])
+    text = json.dumps(results)
+    out.write_text(text)
+    options = ["--workloads", "mlp", "--variants", *NAMES, "--add"]
+    rounds = ["--rounds", odd.get("rounds", 3)]
+    refused(main, ["ladder", "--out", out, *options, *rounds], part, out)
+    assert out.read_text() == text
+
+
+def test_flags_that_this_xla_does_not_know(tmp_path):
+    """XLA ends such a process; the other variants go on."""
+    out = tmp_path / "ladder.json"
+    flagged = "jax scan/conv"
+
+    def start(job):
+        end = "sys.exit(1)" if job.variant == flagged else "pass"
+        passed = {"refused": None} if job.check else {}
+        script = SERVE.format(
+            loaded=passed, answer=ANSWER, last=99, end="pass", compiled="0",
+            joules=None,
+        )  # fmt: skip
+        script = script.replace("import json, sys", f"import json, sys; {end}")
+        return Worker(job.variant, [sys.executable, "-c", script])
+
+    names = ("jax scan", flagged, "torch eager")
+    plan = Plan("cpu", "strict", ("mlp",), names, 1, 1, 0.1, None, 5)
+    assert _status(measure(plan, out, lambda line: None, start)) == 0
+    workload = load(out)["workloads"]["mlp"]
+    assert "perhaps this XLA lacks its flags" in workload["refused"][flagged]
+    assert len(tabulate(workload).rows) == 2
 
 
 DAMAGE = {
@@ -718,8 +800,10 @@ def test_a_damaged_file(case, measured_ladder, tmp_path, refused):
 
 def test_no_blank_in_the_name_of_a_cache(tmp_path, monkeypatch):
     """The C++ compiler of torch.compile takes it for the end of a name."""
-    monkeypatch.setattr(ladder, "Worker", lambda *_, **environment: environment)
-    start = ladder._starter("cpu", tmp_path)
+    monkeypatch.setattr(
+        processes, "Worker", lambda *_, **environment: environment
+    )
+    start = starter("cpu", tmp_path)
     environment = start(replace(JOB, variant="torch compile"))
     others = (JOB, replace(JOB, variant="torch compile", check=False))
     for name in ("JAX_COMPILATION_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR"):
@@ -736,6 +820,9 @@ BAD = {
     "batch": ["--workloads", "mlp:5001"],
     "half": ["--workloads", "mlp:1.5"],
     "variant": ["--variants", "jax warp"],
+    "flags": ["--variants", "jax scan/warp"],
+    "flags of torch": ["--variants", "torch eager/conv"],
+    "at once": ["--at-once", "0"],
     "rounds": ["--rounds", "0"],
     "budget": ["--budget", "-1"],
     "block": ["--block", "nan"],

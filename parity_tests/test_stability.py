@@ -1,7 +1,10 @@
 """The study of how often a recipe holds: its runs, tables and statistics."""
 
 import doctest
+import fcntl
 import json
+import subprocess
+import sys
 from dataclasses import asdict
 
 import numpy as np
@@ -10,7 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from scipy import stats
 
-from benchmarks import equivalence, stability, statistics
+from benchmarks import equivalence, stability, stability_study, statistics
 from benchmarks.__main__ import main
 from benchmarks.equivalence import (
     MARGINS,
@@ -19,10 +22,12 @@ from benchmarks.equivalence import (
     compare,
     difference_of_means,
 )
-from benchmarks.stability_report import plot, tables, write
-from experiment.evaluate import shows_digits
+from benchmarks.lock import hold
+from benchmarks.stability_report import plot, tables, usual, write
+from experiment.chunks import CHUNK
+from experiment.config import InputError
 from experiment.recipes import recipe
-from experiment.training import CHUNK
+from experiment.scores import shows_digits
 
 LECTURE = ["stability", "--recipe", "lecture"]
 RUN = [*LECTURE, "--seeds", "1", "--perturbed", "1", "--steps", "20"]
@@ -58,6 +63,7 @@ def test_makes_only_the_runs_that_are_missing(tmp_path, capsys, monkeypatch):
     assert tables(results) in shown
     for suffix in (".md", ".png"):
         assert str(out.with_suffix(suffix)) in shown
+    assert len(list(out.parent.iterdir())) == 3
     assert tables(results) in out.with_suffix(".md").read_text()
 
     lost = of["PyTorch", 0, 0]
@@ -110,6 +116,68 @@ def test_bad_input_changes_no_file(tmp_path, refused):
     missing = tmp_path / "missing"
     refused(main, [*RUN, "--seeds", "0", "--out", missing / "x.json"])
     assert not missing.exists()
+
+
+def test_data_are_there_before_a_process_starts(tmp_path, refused, monkeypatch):
+    monkeypatch.setattr(stability_study, "ProcessPoolExecutor", None)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # which the command sets too
+    paper = ["stability", "--recipe", "paper", "--out", tmp_path / "x.json"]
+    refused(main, paper, "data mnist needs --data-dir")
+    nowhere = tmp_path / "nowhere"
+    refused(main, [*paper, "--data-dir", nowhere], nowhere, "--download")
+    assert not list(tmp_path.iterdir())
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from benchmarks.lock import hold
+
+with hold(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_one_command_at_a_time(tmp_path, refused, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # which the command sets too
+    out = tmp_path / "lecture.json"
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, out],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as holder:
+        assert holder.stdout.readline() == b"held\n"
+        refused(main, [*RUN, "--out", out], out, "another command")
+        with hold(tmp_path / "other.json"):
+            pass
+        holder.kill()
+        holder.wait()
+    # What it left behind locks nobody out, and goes with the next.
+    assert [path.name for path in tmp_path.iterdir()] == ["lecture.json.lock"]
+    with hold(out):
+        with pytest.raises(InputError), hold(out):
+            pass
+        assert list(tmp_path.iterdir())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_is_removed_while_it_is_locked(tmp_path, monkeypatch):
+    """Between opening it and locking it: the lock would be on no file."""
+    beside, flock = tmp_path / "x.json.lock", fcntl.flock
+    locked = []
+
+    def late(file, operation):
+        if not locked:
+            beside.unlink()
+        locked.append(file)
+        flock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with hold(tmp_path / "x.json"):
+        assert beside.exists()
+        assert len(locked) == 2
+    assert not beside.exists()
 
 
 # Statistics
@@ -275,6 +343,69 @@ def test_tables_count_the_runs():
     assert "mnist5k" in page
 
 
+def _diverge(run):
+    """As a run is kept whose numbers were not finite any more."""
+    run |= {"scores": None, "margin": None}
+    run["collapse"] = {"since": 37, "noticed": 37, "sign": "diverged"}
+    run["course"] = {name: values[:2] for name, values in run["course"].items()}
+
+
+def test_a_run_that_diverges_is_lost(tmp_path):
+    results = _results(20, perturbed=10)
+    others = _rows(tables(results))
+    _diverge(results["runs"][0])
+    page = tables(results)
+    rows = _rows(page)
+    assert rows["JAX", "seeds"][:4] == ["20", "1 (1 diverged)", "19", "10"]
+    assert rows["all", ""][:4] == ["60", "1 (1 diverged)", "59", "10"]
+    assert rows["PyTorch", "seeds"] == others["PyTorch", "seeds"]
+    failures = "failures (collapsed, diverged or made no digits): 1."
+    assert failures in page
+    assert "is not tested" in page
+    assert not _verdicts(results)
+    results["recipe"] = "lecture"
+    assert "failures (collapsed or diverged): 1." in tables(results)
+    assert usual(results)[0] == "usual, 59 runs"
+
+    out = tmp_path / "digits.json"
+    out.write_text(json.dumps(results))
+    assert stability.load_stability(out) == results
+    summary = stability.summary(results["runs"][0])
+    assert summary == "diverged in iteration 37, 9 s"
+    results["runs"][0]["margin"] = {"worst": 0.1, "final": 0.1}
+    out.write_text(json.dumps(results))
+    with pytest.raises(InputError, match="a margin is not that"):
+        stability.load_stability(out)
+
+
+def test_a_study_whose_runs_all_diverge(tmp_path):
+    results = _results(1)
+    for run in results["runs"]:
+        _diverge(run)
+    page, _ = write(tmp_path / "digits.json", results)
+    row = _rows(page.read_text())["all", ""]
+    assert row[:3] == ["2", "2 (2 diverged)", "0"]
+    assert not "".join(row[3:]).strip()
+
+
+@pytest.mark.parametrize("twin", stability.TWINS)
+def test_a_diverging_run_ends_itself_alone(twin):
+    wild = {"optimizer": "sgd", "learning_rate": 1e30, "steps": 20}
+    plan = stability.Plan(recipe("lecture", **wild), None, False)
+    found = stability_study.train_and_judge(plan, stability.Run(twin, 3))
+    assert found["scores"] is None
+    assert found["margin"] is None
+    lost = found["collapse"]
+    assert lost["sign"] == "diverged"
+    assert 1 <= lost["since"] == lost["noticed"] <= 20
+    assert found["course"].keys() == {
+        "step",
+        "real_probability",
+        "fake_probability",
+        "sample_spread",
+    }
+
+
 def test_failure_rate():
     assert "0.0% to 6.0%" in tables(_results(20, perturbed=10))
     results = _results(20, perturbed=10)
@@ -331,6 +462,10 @@ def test_plot(tmp_path, monkeypatch):
         assert styles.count("--") == dashed
         assert axis.get_ylim() == (0, 1)
     assert jax.get_title() == "JAX, runs: 3, collapsed: 1"
+    _diverge(results["runs"][1])
+    plot(tmp_path / "plot.png", results)
+    title = drawn[1].axes[0].get_title()
+    assert title == "JAX, runs: 3, collapsed: 2 (1 diverged)"
     course = results["runs"][-1]["course"]
     for line, name in zip(pytorch.lines[4:6], ("real", "fake"), strict=True):
         assert list(line.get_ydata()) == course[f"{name}_probability"]

@@ -11,9 +11,9 @@ import torch_ref
 from benchmarks.readme import ROOT
 from benchmarks.stability import load_stability
 from experiment import run
+from experiment.chunks import CHUNK
 from experiment.cli import main
 from experiment.recipes import STARTS, recipe
-from experiment.training import CHUNK
 from experiment.watch import (
     WINDOW,
     Collapse,

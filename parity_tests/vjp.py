@@ -9,7 +9,6 @@ from typing import Any
 import jax
 import numpy as np
 import torch
-from hypothesis import Phase, given, settings
 
 from parity_tests.compare import NO_GAP, Arrays, Gap, gap
 
@@ -20,6 +19,9 @@ def for_all(
     check: Callable[..., Gap], measured: Callable, **strategies: Any
 ) -> None:
     """The gap that ``check`` finds stays within bounds for twenty draws."""
+    # Here, since whoever compares layers of their own needs no draws.
+    from hypothesis import Phase, given, settings
+
     worst = NO_GAP
 
     @settings(

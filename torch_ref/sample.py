@@ -13,10 +13,14 @@ from experiment.stream import (
     Batch,
     DiscriminatorBatch,
     GeneratorBatch,
+    map_arrays,
     mask_units,
 )
 from torch_ref.game import Game
-from torch_ref.train import Metrics
+from torch_ref.graphs import Train, graph_train
+from torch_ref.train import Metrics, train
+
+_PIECE = 10  # iterations of a graph
 
 
 def sample_images(game: Game, z: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -90,14 +94,40 @@ def device_stream(
     on_device = torch.tensor(data, device=device)
     rng = torch.Generator(device or "cpu")
 
+    def draw(step: int) -> Batch | DiscriminatorBatch:
+        # Odd multiples of the seed: no two steps of a run share 32 bits,
+        # which is all that the CPU's generator takes.
+        rng.manual_seed((config.seed * 0x9E3779B1 + step) % 2**32)
+        return sample_batch(config, on_device, rng)
+
+    if on_device.is_cuda:
+        return train_in_pieces(draw, graph_train(train, _PIECE))
+
     def run(game: Game, first: int, count: int) -> tuple[Game, Metrics]:
-        metrics = []
-        for step in range(first, first + count):
-            # Odd multiples of the seed: no two steps of a run share 32 bits,
-            # which is all that the CPU's generator takes.
-            rng.manual_seed((config.seed * 0x9E3779B1 + step) % 2**32)
-            batch = sample_batch(config, on_device, rng)
-            metrics.append(game.step(batch)[1])
+        steps = range(first, first + count)
+        metrics = [game.step(draw(step))[1] for step in steps]
         return game, Metrics(*map(torch.stack, zip(*metrics, strict=True)))
+
+    return run
+
+
+def train_in_pieces(
+    draw: Callable[[int], Batch | DiscriminatorBatch], train: Train
+) -> Callable[[Game, int, int], tuple[Game, Metrics]]:
+    """``device_stream`` by a form of ``train`` that takes stacked batches.
+
+    Drawn and stacked by Python, and trained by a graph of as many iterations.
+    """
+
+    def run(game: Game, first: int, count: int) -> tuple[Game, Metrics]:
+        parts = []
+        for start in range(first, first + count, _PIECE):
+            stop = min(start + _PIECE, first + count)
+            batches = map_arrays(
+                lambda *arrays: torch.stack(arrays),
+                *map(draw, range(start, stop)),
+            )
+            parts.append(train(game, batches)[1])
+        return game, Metrics(*map(torch.cat, zip(*parts, strict=True)))
 
     return run

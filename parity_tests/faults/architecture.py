@@ -30,7 +30,7 @@ def _flatten_channels_first(patch: Patch) -> None:
                 h.reshape(len(h), 7, 7, -1).flatten(1, 2).mT.flatten(1)
             )
 
-        with Patch.context() as inner:
+        with Patch() as inner:
             inner.setattr(self.output, "forward", wrong)
             return sound(self, x, masks)
 
@@ -60,7 +60,7 @@ def _with_kernel(patch: Patch, kind: Any, change: Callable) -> None:
     sound = kind.forward
 
     def forward(self, h):
-        with Patch.context() as inner:
+        with Patch() as inner:
             weight = self.weight
             inner.setitem(self._parameters, "weight", change(weight))
             return sound(self, h)

@@ -2,10 +2,9 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
-
-import pytest
+from unittest import mock
 
 from torch_ref.game import Game
 
@@ -15,7 +14,19 @@ train = sys.modules["torch_ref.train"]
 # As many iterations as every fault can be followed for.
 MOST_STEPS = 40
 
-Patch = pytest.MonkeyPatch
+
+class Patch(ExitStack):
+    """Replaces attributes and items; the sound ones return when it ends."""
+
+    def setattr(self, target: Any, name: str, value: Any) -> None:
+        """Replaces an attribute of a module, a class or an object."""
+        self.enter_context(mock.patch.object(target, name, value))
+
+    def setitem(self, target: dict[str, Any], name: str, value: Any) -> None:
+        """Replaces an item of a dictionary."""
+        self.enter_context(mock.patch.dict(target, {name: value}))
+
+
 Plant = Callable[[Patch], None]
 
 
@@ -41,7 +52,7 @@ class Fault(NamedTuple):
     @contextmanager
     def planted(self) -> Iterator[None]:
         """The fault is in the PyTorch twin until the context ends."""
-        with pytest.MonkeyPatch.context() as patch:
+        with Patch() as patch:
             self.plant(patch)
             yield
 

@@ -1,0 +1,150 @@
+"""What the ladder measures: workloads, variants, and how long."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.variants import STEPS, iterations, parse
+from benchmarks.worker import Job
+from experiment.config import InputError
+from experiment.machine import describe_machine
+from experiment.recipes import recipe
+
+# Iterations in one call of a variant, by recipe; several calls make a block.
+CALLS = {"lecture": 100, "mlp": 20, "paper": 20, "dcgan": 10, "dcgan64": 10}
+FASTER = {"cpu": 1, "gpu": 3}  # and as many times the iterations in a call
+LARGEST_BATCH = 5000  # mnist5k has no more
+HEADLINE = {
+    "cpu": ("jax scan", "torch eager"),
+    "gpu": ("jax scan", "torch graph-10"),
+}
+OTHERS = {
+    "cpu": "jax step, jax device, jax seeds-8, jax tutorial, torch compile, "
+    "torch device, torch seeds-8, torch tutorial",
+    "gpu": "jax step, jax device, jax seeds-8, jax tutorial, torch eager, "
+    "torch compile, torch reduce-overhead, torch graph, "
+    "torch compile-graph-10, torch device, torch seeds-8, torch tutorial",
+}
+SWEEP = (1, 4, 16, 64, 256)  # seeds at once
+GEMM = {"cpu": 1536, "gpu": 8192}
+STREAMED = {"cpu": 2**26, "gpu": 2**28}  # numbers, that no cache holds
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to measure, and how long.
+
+    Attributes:
+        workloads: recipes, or ``recipe:batch-size``.
+        variants: names, the most telling first.
+        minutes: no set starts that would end after them, by the longest yet;
+            None for as long as it takes.
+        patience: seconds for a worker to pass its gates, or to get ready.
+        at_once: processes that start and compile side by side. If more than
+            one, those of all workloads start together; their first calls then
+            take longer than alone. Blocks are timed alone in any case.
+    """
+
+    device: str
+    matmul: str
+    workloads: tuple[str, ...]
+    variants: tuple[str, ...]
+    rounds: int
+    sets: int
+    block_seconds: float
+    minutes: float | None
+    patience: float = 900.0
+    at_once: int = 1
+
+    def __post_init__(self):
+        """Checks every value."""
+        for name in self.workloads:
+            workload(name)
+        for name in self.variants:
+            parse(name)
+        for option in ("rounds", "sets"):
+            if not 1 <= getattr(self, option) <= 1000:
+                raise InputError(
+                    f"--{option} is {getattr(self, option)}: it must be from "
+                    "1 to 1000"
+                )
+        if self.at_once < 1:
+            raise InputError(f"--at-once is {self.at_once}: it must be from 1")
+        times = {"--budget": self.minutes, "--block": self.block_seconds}
+        for option, value in times.items():
+            if value is not None and not 0 < value < 1e6:
+                raise InputError(
+                    f"{option} is {value}: it must be a positive number"
+                )
+
+
+def workload(name: str) -> tuple[str, int]:
+    """Recipe and batch size of a workload.
+
+    Raises:
+        InputError: there is no such recipe, or no such batch of it.
+
+    Example:
+        >>> workload("mlp"), workload("lecture:512")
+        (('mlp', 100), ('lecture', 512))
+    """
+    kind, colon, size = name.partition(":")
+    if kind not in CALLS:
+        raise InputError(
+            f"workload {name!r} is unknown; known: {', '.join(CALLS)}, each "
+            "also with a batch size, as mlp:512"
+        )
+    if not colon:
+        return kind, recipe(kind).batch_size
+    digits = size.isascii() and size.isdecimal()
+    if not digits or not 1 <= int(size) <= LARGEST_BATCH:
+        raise InputError(
+            f"workload {name!r}: a batch size is a whole number from 1 to "
+            f"{LARGEST_BATCH:,}"
+        )
+    return kind, int(size)
+
+
+def job_of(plan: Plan, name: str, variant: str, check: bool) -> Job:
+    """What the worker of a variant of a workload is to do."""
+    kind, size = workload(name)
+    usual = recipe(kind).batch_size
+    # Fewer iterations of a large batch, so that a call takes as long.
+    calls = FASTER[plan.device] * CALLS[kind] * usual // max(usual, size)
+    return Job(
+        variant,
+        kind,
+        size,
+        STEPS if check else iterations(variant, calls),
+        plan.device,
+        plan.matmul,
+        plan.block_seconds,
+        GEMM[plan.device],
+        STREAMED[plan.device],
+        check,
+    )
+
+
+def require_same(plan: Plan, results: Mapping[str, Any], path: Path) -> None:
+    """Whether sets of a plan may be added to those of a file.
+
+    Raises:
+        InputError: the file is of another machine, or of another plan.
+    """
+    machine = describe_machine()
+    earlier = {"gpus": [], **results["machine"]}
+    for what, value in machine.items():
+        if earlier.get(what) != value:
+            raise InputError(
+                f"--add: {path} was measured on another machine ({what} "
+                f"{earlier.get(what)}, here {value}): choose another --out"
+            )
+    for name in ("device", "matmul", "workloads", "variants", "rounds"):
+        ours, theirs = getattr(plan, name), results["plan"][name]
+        ours = list(ours) if isinstance(ours, tuple) else ours
+        if ours != theirs:
+            raise InputError(
+                f"--add: {path} is of another plan ({name} {theirs}, now "
+                f"{ours}): choose another --out"
+            )

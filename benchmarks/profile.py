@@ -1,0 +1,197 @@
+"""Where an iteration's time goes: operators of a CPU, or kernels of a GPU.
+
+A fresh process profiles each variant of a workload: it times runs without a
+tracer, which slows what it watches, and then traces as many of that length.
+"""
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from math import inf
+from pathlib import Path
+from typing import Any
+
+from benchmarks.plan import workload
+from benchmarks.processes import Worker, WorkerError
+from benchmarks.profile_report import describe_variant, page
+from benchmarks.profile_worker import Job
+from benchmarks.variants import parse, xla_flags
+from experiment.config import InputError
+from experiment.files import replace_text
+from experiment.machine import describe_machine
+
+SCHEMA, VERSION = "gan-profile", 1
+PATIENCE = 900.0  # seconds for a worker to compile and to be profiled
+_WORKER = (sys.executable, "-m", "benchmarks.profile_worker")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to profile.
+
+    Attributes:
+        device: ``cpu`` or ``gpu``.
+        workloads: recipes, or ``recipe:batch-size``.
+        variants: see ``benchmarks.variants``.
+        steps: iterations of a run.
+    """
+
+    device: str
+    workloads: tuple[str, ...]
+    variants: tuple[str, ...]
+    steps: int
+
+    def __post_init__(self):
+        """Checks every value."""
+        for name in self.workloads:
+            workload(name)
+        for name in self.variants:
+            parse(name)
+        if not 1 <= self.steps <= 1000:
+            raise InputError(
+                f"--steps is {self.steps}: it must be from 1 to 1000"
+            )
+
+
+def measure(
+    plan: Plan, out: Path, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Profiles, and writes the file and its page after every variant.
+
+    Args:
+        plan: what.
+        out: the JSON file; the page has its name, but .md.
+        say: told of the progress.
+
+    Raises:
+        InputError: the device cannot be used, or every variant is refused.
+
+    Returns:
+        What the file has; ``failed`` says how a worker ended, if one did.
+    """
+    results: dict[str, Any] = {
+        "schema": SCHEMA,
+        "version": VERSION,
+        "machine": describe_machine(),
+        "plan": asdict(plan),
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "failed": None,
+        "workloads": {},
+    }
+    for name in plan.workloads:
+        recipe, batch_size = workload(name)
+        of: dict[str, Any] = {
+            "recipe": recipe,
+            "batch_size": batch_size,
+            "refused": {},
+            "variants": {},
+        }
+        results["workloads"][name] = of
+        for variant in plan.variants:
+            say(f"{name}, {variant}")
+            try:
+                found = _profile(plan, name, variant)
+            except WorkerError as error:
+                results["failed"] = f"{name}: {error}"
+                say(f"error: {results['failed']}; {_kept(results, out)}")
+                _write(results, out)
+                return results
+            if refusal := found.get("refused"):
+                of["refused"][variant] = refusal
+                say(f"  it has no profile: {refusal}")
+            else:
+                of["variants"][variant] = found
+                say(f"  {describe_variant(found, plan.steps)}")
+            _write(results, out)
+    if not _has_profiles(results):
+        raise InputError(f"no variant has a profile: {out} is not written")
+    return results
+
+
+def _profile(plan: Plan, name: str, variant: str) -> dict[str, Any]:
+    recipe, batch_size = workload(name)
+    with tempfile.TemporaryDirectory() as dump:
+        flags = os.environ.get("XLA_FLAGS", "")
+        environment = {
+            "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+            # A program that was compiled before leaves no dump.
+            "JAX_ENABLE_COMPILATION_CACHE": "false",
+            "XLA_FLAGS": f"{flags} {xla_flags(variant)} --xla_dump_to={dump}",
+            "KINETO_LOG_LEVEL": "6",  # PyTorch's tracer tells what it does
+        }
+        if plan.device == "cpu":
+            environment |= {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
+        job = Job(variant, recipe, batch_size, plan.steps, plan.device, dump)
+        worker = Worker(
+            variant, [*_WORKER, json.dumps(asdict(job))], **environment
+        )
+        try:
+            found = worker.answer(PATIENCE)
+        finally:
+            worker.stop()
+    if reason := found.get("unusable"):
+        raise InputError(reason)
+    return found
+
+
+def _write(results: dict[str, Any], out: Path) -> None:
+    if _has_profiles(results):  # else an earlier file would be lost
+        replace_text(out, json.dumps(results, indent=1) + "\n")
+        replace_text(out.with_suffix(".md"), page(results))
+
+
+def _has_profiles(results: Mapping[str, Any]) -> bool:
+    return any(of["variants"] for of in results["workloads"].values())
+
+
+def _kept(results: Mapping[str, Any], out: Path) -> str:
+    if _has_profiles(results):
+        return f"what was profiled before is kept in {out}"
+    return "nothing was profiled before"
+
+
+def load_profile(path: Path) -> dict[str, Any]:
+    """What ``measure`` wrote.
+
+    Raises:
+        InputError: the file is damaged, or of another schema or version.
+    """
+    try:
+        results = json.loads(path.read_text())
+    except ValueError as error:
+        raise InputError(
+            f"{path} is damaged or cut short ({error}): profile again"
+        ) from error
+    found = results.get("schema") if isinstance(results, dict) else None
+    if found != SCHEMA:
+        raise InputError(f"{path} is no file of python -m benchmarks profile")
+    if results.get("version") != VERSION:
+        raise InputError(
+            f"{path} is {SCHEMA} version {results.get('version')!r}, not "
+            f"{VERSION}: profile again"
+        )
+    try:
+        for of in results["workloads"].values():
+            for variant, profile in of["variants"].items():
+                parse(variant)
+                _verify(profile)
+        page(results)
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        raise InputError(
+            f"{path} lacks or spoils {error}: profile again"
+        ) from error
+    return results
+
+
+def _verify(profile: Mapping[str, Any]) -> None:
+    times = [
+        *profile["seconds"],
+        *profile["traced_seconds"],
+        profile["busy_seconds"],
+        *(of["microseconds"] for of in profile["operators"]),
+    ]
+    if not all(0 < time < inf for time in times):
+        raise ValueError("a time")
