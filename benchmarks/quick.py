@@ -12,7 +12,7 @@ import numpy as np
 from rich.table import Table
 
 from benchmarks.plan import HEADLINE, Plan
-from benchmarks.results import hardware, paces, refusals, whole_sets
+from benchmarks.results import BUSY, hardware, paces, refusals, whole_sets
 
 WORKLOADS = ("lecture", "mlp", "dcgan")
 MINUTES = 5
@@ -81,7 +81,7 @@ def _ratio(speeds: Mapping[str, float]) -> float:
 
 
 def notes(results: Mapping[str, Any]) -> list[str]:
-    """What the table is of: the machine, versions, settings and refusals."""
+    """What the table is of: machine, versions, settings; what disturbed it."""
     plan = results["plan"]
     lines = [
         f"{hardware(results)}; products {plan['matmul']}, weights float32; one "
@@ -92,10 +92,33 @@ def notes(results: Mapping[str, Any]) -> list[str]:
         if settings:
             shown = ", ".join(f"{k} {v}" for k, v in settings.items())
             lines.append(f"Settings of {variant}: {shown}.")
+    unsteady = []
     for name, workload in results["workloads"].items():
         for variant, reason in refusals(workload).items():
             lines.append(f"{variant} is refused on {name}: {reason}.")
+        for one in whole_sets(workload):
+            unsteady += [
+                f"{variant} on {name}"
+                for variant, values in one["variants"].items()
+                if not values["settled"]
+            ]
+    if unsteady:
+        lines.append(f"Not steady to 2 % at first: {', '.join(unsteady)}.")
+    if busy := _busy(results):
+        lines.append(f"{busy.capitalize()}: measure again when it is idle.")
     return lines
+
+
+def _busy(results: Mapping[str, Any]) -> str:
+    """That others worked on the machine, where they had much of it."""
+    medians = [
+        float(np.median(shares))
+        for workload in results["workloads"].values()
+        for one in whole_sets(workload)
+        if (shares := [b for b in one["busy"] if b is not None])
+    ]
+    share = max(medians, default=0.0)
+    return f"others had {share:.0%} of the machine" if share > BUSY else ""
 
 
 def _settings(results: Mapping[str, Any], variant: str) -> dict[str, Any]:
@@ -117,7 +140,10 @@ def line(results: Mapping[str, Any]) -> str:
             pair = " / ".join(f"{speeds[twin]:,.0f}" for twin in _TWINS)
             found.append(f"{name} {pair} = {_ratio(speeds):.2f}")
     forms = " / ".join(plan["variants"])
-    return (
-        f"benchmarks quick, images/s of {forms}: {', '.join(found) or 'none'}; "
-        f"{plan['matmul']}; {hardware(results)}"
-    )
+    parts = [
+        f"benchmarks quick, images/s of {forms}: {', '.join(found) or 'none'}",
+        plan["matmul"],
+        hardware(results),
+        _busy(results),
+    ]
+    return "; ".join(part for part in parts if part)

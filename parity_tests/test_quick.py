@@ -33,6 +33,7 @@ SECONDS = {"jax": 0.1, "torch": 0.25}
 def stand_ins(monkeypatch, tmp_path):
     """Puts stand-ins for the workers: who is refused, or dies at a block."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(ladder, "_busy", lambda: 0.0)
     started = []
 
     def put(refused=(), **dies):
@@ -83,6 +84,17 @@ def test_table_and_line(stand_ins, tmp_path, capsys):
     assert not list(tmp_path.iterdir())
     # By the protocol of the ladder: each has a process, and its gates before.
     assert [job.check for job in started] == [True] * 6 + [False] * 6
+
+
+def test_what_disturbed_it_is_said(stand_ins, monkeypatch, capsys):
+    stand_ins()
+    monkeypatch.setattr(ladder, "_busy", lambda: 0.4)
+    monkeypatch.setitem(ANSWER, "settled", False)
+    assert main(["quick"]) == 0
+    shown = capsys.readouterr().out
+    assert "Others had 40% of the machine: measure again" in shown
+    assert shown.splitlines()[-1].endswith("; others had 40% of the machine")
+    assert "Not steady to 2 % at first: jax scan on lecture, torch" in shown
 
 
 def test_out_is_a_file_of_the_ladder(stand_ins, tmp_path):
