@@ -125,7 +125,7 @@ def _add_stability(commands: Any) -> None:
 
 def _add_readme(commands: Any) -> None:
     command = commands.add_parser(
-        "readme", help="write the README's tables from the committed JSON"
+        "readme", help="write the README files' tables from the committed JSON"
     )
     command.set_defaults(command=run.write_readme)
 

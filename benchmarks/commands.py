@@ -189,9 +189,8 @@ def run_stability(options: argparse.Namespace) -> int:
 
 
 def write_readme(_: argparse.Namespace) -> int:
-    """Writes the README's tables from the committed measurements."""
-    from benchmarks.readme import ROOT, render
+    """Writes the tables of the README files."""
+    from benchmarks.readme import write_pages
 
-    path = ROOT / "README.md"
-    path.write_text(render(path.read_text()))
+    write_pages()
     return 0

@@ -1,24 +1,20 @@
-"""The tables of the README, made from the committed measurements.
+"""The tables of the README files, made from the committed measurements.
 
 ``python -m benchmarks readme`` writes them between their markers; a test
-holds the README against them.
+compares the files with them.
 """
 
 import ast
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import quality, stability_report
+from benchmarks import quality, speed_tables, stability_report
 from benchmarks.equivalence import clopper_pearson
 from benchmarks.results import (
-    Row,
-    hardware,
-    lacks_interval,
-    refusals,
     tabulate,
-    whole_sets,
 )
 from benchmarks.stability import load_stability
 from experiment.pages import describe, markdown_table
@@ -27,6 +23,7 @@ from experiment.rungs import rung_rows
 from experiment.scores import Scores, describe_scores, score_rows
 
 ROOT = Path(__file__).parent.parent
+_QUALITY = ROOT / "benchmarks/quality"
 KINDS = (
     "metrics",
     "gradients",
@@ -37,21 +34,36 @@ KINDS = (
 )
 
 
+PAGES = (
+    "README.md",
+    "experiment/README.md",
+    "parity_tests/README.md",
+    "benchmarks/README.md",
+)
+
+
 def render(text: str) -> str:
-    """The README's text with every table made anew."""
-    tables = {
-        "algorithm": _algorithm(),
-        "quality": _quality(),
-        "paper": _paper(),
-        "starts": _starts(),
-    }
-    for name, (source, make) in _TABLES.items():
-        tables[name] = make(json.loads((ROOT / source).read_text()))
-    for name, table in tables.items():
-        before, rest = text.split(f"<!-- {name} -->")
-        _, after = rest.split("<!-- end -->", maxsplit=1)
-        text = f"{before}<!-- {name} -->\n{table}\n<!-- end -->{after}"
-    return text
+    """The text of a page with every table between its markers made anew.
+
+    Raises:
+        KeyError: a marker names no table.
+    """
+
+    def table(found: re.Match[str]) -> str:
+        name = found[1]
+        return f"<!-- {name} -->\n{_TABLES[name]()}\n<!-- end -->"
+
+    return re.sub(
+        r"<!-- (\w+) -->\n.*?<!-- end -->", table, text, flags=re.DOTALL
+    )
+
+
+def write_pages() -> list[Path]:
+    """Writes every page with its tables made anew; returns the paths."""
+    paths = [ROOT / page for page in PAGES]
+    for path in paths:
+        path.write_text(render(path.read_text()))
+    return paths
 
 
 # What Algorithm 1 says, and the function that does it in both twins.
@@ -65,10 +77,11 @@ _LINES = {
 }
 
 
-def _algorithm() -> str:
-    """Each function of train.py in both twins, side by side."""
+def _algorithm(*names: str) -> str:
+    """Functions of train.py in both twins, side by side; all if not named."""
     rows = ["<table>", "<tr><th>jax_gan</th><th>torch_ref</th></tr>"]
-    for name, line in _LINES.items():
+    for name in names or _LINES:
+        line = _LINES[name]
         rows.append(f'<tr><td colspan="2"><i>{line}</i></td></tr>')
         rows.append("<tr>")
         for twin in ("jax_gan", "torch_ref"):
@@ -147,7 +160,7 @@ _NAMES = {"jax_gan": "JAX", "torch_ref": "PyTorch"}
 def _quality() -> str:
     """What evaluate wrote of runs of both twins, beside its baselines."""
     sets = {}
-    for path in sorted((ROOT / "benchmarks/quality").glob("*.json")):
+    for path in sorted(_QUALITY.glob("*.json")):
         results = json.loads(path.read_text())
         twin = path.stem.rpartition("-")[2]
         samples = results["scores"].pop("samples")
@@ -158,6 +171,63 @@ def _quality() -> str:
     return markdown_table(header, rows)
 
 
+# What a reader chooses a recipe by.
+_ABOUT = {
+    "digits": "the default: a small DCGAN",
+    "mlp": "the paper's multilayer perceptron",
+    "lecture": "the smallest: one hidden layer each",
+    "figure1": "one dimension, as in the paper's Figure 1",
+    "dcgan": "convolutions and batch normalisation",
+    "dcgan64": "your own pictures, 64x64 in colour",
+    "paper": "the authors' own code",
+    "paper-algorithm1": "the same networks by Algorithm 1",
+}
+
+
+def _recipes() -> str:
+    """What each recipe is, how long it takes and how good it is."""
+    speed = json.loads((ROOT / "benchmarks/speed.json").read_text())
+    shown = json.loads((ROOT / "benchmarks/demo/demo.json").read_text())
+    rows = []
+    for name, about in _ABOUT.items():
+        config, seconds = RECIPES[name], []
+        if name in speed["workloads"]:
+            best = tabulate(speed["workloads"][name]).best_rows()
+            seconds = [
+                config.steps * best[twin].milliseconds.estimate / 1000
+                for twin in ("jax", "torch")
+            ]
+        elif name == shown["recipe"]:
+            images = config.steps * config.batch_size
+            seconds = [images / s for s in shown["images_per_second"].values()]
+        distances = [
+            f"{_distance(path):.0f}"
+            for twin in _NAMES
+            if (path := _QUALITY / f"{name}-{twin}.json").exists()
+        ]
+        iterations = f"{config.steps:,}"
+        times = [
+            f"{s:.0f} s" if s < 90 else f"{s / 60:.0f} min" for s in seconds
+        ]
+        row = [f"`{name}`", about, config.data, iterations]
+        rows.append([*row, " / ".join(times), " / ".join(distances)])
+    header = ["recipe", "what it is", "data", "iterations"]
+    header += ["training, JAX / PyTorch", "Fréchet distance, likewise"]
+    table = markdown_table(header, rows)
+    return f"{table}\n\nTraining time: {describe(shown['machine'])}."
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min"
+
+
+def _distance(path: Path) -> float:
+    scores = json.loads(path.read_text())["scores"]
+    return scores["samples"]["frechet_distance"]
+
+
 def _paper() -> str:
     """Every judged run of the recipe paper, by its length.
 
@@ -165,7 +235,7 @@ def _paper() -> str:
     own; the names of all have their twin's.
     """
     rows = []
-    for path in (ROOT / "benchmarks/quality").rglob("*.json"):
+    for path in _QUALITY.rglob("*.json"):
         results = json.loads(path.read_text())
         if results["recipe"] != "paper":
             continue
@@ -207,87 +277,25 @@ def _starts() -> str:
     return markdown_table([*header, "rate (95 %)"], rows)
 
 
-def _speed(results: dict[str, Any]) -> str:
-    """The best form of each twin, by workload."""
-    lines = []
-    timed = {k: v for k, v in results["workloads"].items() if whole_sets(v)}
-    for name, workload in timed.items():
-        of = tabulate(workload)
-        best = of.best_rows()
-        ours, theirs = best["jax"], best["torch"]
-        assert ours.claim is not None, f"{name}: no claim on {ours.variant}"
-        ratio, verdict = ours.claim.ratio, ours.claim.verdict
-        paces = [
-            f"{_milliseconds(row)} ms ({row.variant.split()[1]})"
-            for row in (ours, theirs)
-        ]
-        roofs = f"{ours.roof_share:.0%}, {theirs.roof_share:.0%}"
-        recipe, batch = workload["recipe"], workload["batch_size"]
-        title = f"{recipe}, batch {batch}"
-        lines.append([title, *paces, roofs, f"{ratio:.2f}", verdict])
-    header = ["recipe", "JAX's best", "PyTorch's best", "of their rooflines"]
-    header += ["PyTorch / JAX (95 %)", "JAX is"]
-    table = markdown_table(header, lines)
-    refused = [
-        f"{variant} on {name} ({reason})"
-        for name, workload in results["workloads"].items()
-        for variant, reason in refusals(workload).items()
-    ]
-    last = f" Refused: {'; '.join(refused)}." if refused else ""
-    return f"{table}\n\n{_how(results)}{last}"
+def _of(source: str, make: Callable[[Any], str]) -> Callable[[], str]:
+    """The table that ``make`` makes of a committed JSON file."""
+    return lambda: make(json.loads((ROOT / source).read_text()))
 
 
-def _how(results: dict[str, Any]) -> str:
-    plan = results["plan"]
-    timed = [of for of in results["workloads"].values() if whole_sets(of)]
-    fewest = min(timed, key=lambda of: len(whole_sets(of)))
-    lacking = lacks_interval(fewest)
-    return (
-        f"{hardware(results)}; {_PRODUCTS[plan['matmul']]}; sets of processes: "
-        f"{len(whole_sets(fewest))}, each of {plan['rounds']} rounds."
-        + (f" {lacking}" if lacking else "")
-    )
-
-
-def _milliseconds(row: Row) -> str:
-    pace = row.milliseconds.estimate
-    return f"{pace:.2f}" if pace >= 1 else f"{pace:.3f}"
-
-
-_PRODUCTS = {
-    "strict": "float32",
-    "tf32": "tf32, weights float32",
-    "bfloat16": "bfloat16, weights float32",
-}
-
-
-def _seeds(results: dict[str, Any]) -> str:
-    """Images a second of each twin, by how many games it trains at once."""
-    (workload,) = results["workloads"].values()
-    of = tabulate(workload)
-    titled = [("one, its best form", of.best_rows())]
-    titled += [(f"{n} at once", rows) for n, rows in of.by_games().items()]
-    lines = []
-    for title, rows in titled:
-        speeds = [
-            f"{rows[twin].images:,.0f}" if twin in rows else "refused"
-            for twin in ("jax", "torch")
-        ]
-        lines.append([title, *speeds])
-    recipe, batch = workload["recipe"], workload["batch_size"]
-    header = [f"games of {recipe}, batch {batch}", "JAX, images/s in all"]
-    table = markdown_table([*header, "PyTorch, images/s in all"], lines)
-    return f"{table}\n\n{_how(results)}"
-
-
-_TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
-    "demo": ("benchmarks/demo/demo.json", _demo),
-    "ladder": ("parity_tests/report/parity.json", _ladder),
-    "parity": ("parity_tests/report/parity.json", _parity),
-    "study": ("benchmarks/study.json", quality.tables),
-    "stability": ("benchmarks/stability.json", stability_report.tables),
-    "speed": ("benchmarks/speed.json", _speed),
-    "bfloat16": ("benchmarks/bfloat16.json", _speed),
-    "seeds": ("benchmarks/seeds.json", _seeds),
-    "gpu": ("benchmarks/gpu/tf32.json", _speed),
+_TABLES: dict[str, Callable[[], str]] = {
+    "algorithm": _algorithm,
+    "twins": lambda: _algorithm("generator_step"),
+    "recipes": _recipes,
+    "quality": _quality,
+    "paper": _paper,
+    "starts": _starts,
+    "demo": _of("benchmarks/demo/demo.json", _demo),
+    "ladder": _of("parity_tests/report/parity.json", _ladder),
+    "parity": _of("parity_tests/report/parity.json", _parity),
+    "study": _of("benchmarks/study.json", quality.tables),
+    "stability": _of("benchmarks/stability.json", stability_report.tables),
+    "speed": _of("benchmarks/speed.json", speed_tables.speed),
+    "bfloat16": _of("benchmarks/bfloat16.json", speed_tables.speed),
+    "seeds": _of("benchmarks/seeds.json", speed_tables.seeds),
+    "gpu": _of("benchmarks/gpu/tf32.json", speed_tables.speed),
 }

@@ -322,7 +322,9 @@ def tabulate(workload: Mapping[str, Any]) -> Table:
         rivals = [
             name
             for name in of
-            if name.partition(" ")[0] == twin and parse(name)[1] in SAME_WORK
+            if name.partition(" ")[0] == twin
+            and parse(name)[1] in SAME_WORK
+            and not name.endswith(" again")
         ]
         if rivals:
             best[twin] = min(rivals, key=seconds.__getitem__)

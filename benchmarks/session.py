@@ -216,23 +216,22 @@ def _epochs(
 
 
 def commit(folder: Path) -> list[Path]:
-    """Copies a session's files into the package, with report and README.
+    """Copies a session's files into the package, with report and tables.
 
     Raises:
         InputError: the session has no ladder.
     """
     from benchmarks import report
-    from benchmarks.readme import ROOT, render
+    from benchmarks.readme import ROOT, write_pages
 
-    target, page = ROOT / "benchmarks/gpu", ROOT / "README.md"
+    target = ROOT / "benchmarks/gpu"
     measured = results.load(folder / "ladder.json")
     copied = []
     for path in sorted([*folder.glob("*.json"), *folder.glob("*.md")]):
         name = "tf32.json" if path.name == "ladder.json" else path.name
         copied.append(Path(shutil.copy(path, target / name)))
     report.write(target, measured)
-    page.write_text(render(page.read_text()))
-    return [*copied, page]
+    return [*copied, *write_pages()]
 
 
 def _side_by_side(
