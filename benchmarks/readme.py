@@ -218,9 +218,8 @@ def _recipes() -> str:
 
 
 def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min"
+    minutes = f"{seconds / 60:.0f} min"
+    return f"{seconds:.0f} s" if seconds < 90 else minutes
 
 
 def _distance(path: Path) -> float:

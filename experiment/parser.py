@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from signal import SIGINT
 from typing import Any, NoReturn
 
 from experiment.config import InputError
@@ -37,7 +38,7 @@ def run_command(command: Callable[[], int]) -> int:
     """Runs a command and returns the exit status.
 
     That is the command's own, 2 on bad input (after one line on stderr), or
-    130 when the user stopped it.
+    128 and the number of the signal that stopped it: 130 for Ctrl-C.
     """
     try:
         return command()
@@ -47,8 +48,8 @@ def run_command(command: Callable[[], int]) -> int:
         if error.filename is None:
             raise
         return _fail(f"{error.filename}: {error.strerror}; take another path")
-    except KeyboardInterrupt:
-        return 130
+    except KeyboardInterrupt as stop:
+        return 128 + getattr(stop, "number", SIGINT)
 
 
 def _fail(message: str) -> int:

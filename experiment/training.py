@@ -1,7 +1,6 @@
 """A run of either twin from a game to a full run folder."""
 
 import math
-import signal
 import statistics
 import sys
 import time
@@ -25,6 +24,7 @@ from rich.progress import (
 from experiment import figures, run
 from experiment.chunks import iterate
 from experiment.config import Config
+from experiment.signals import StopRequest
 from experiment.stream import fixed_noise
 from experiment.watch import Watch, data_spread, describe_collapse
 
@@ -77,14 +77,14 @@ def run_training(
 
     Raises:
         DivergedError: a loss, or a sample, is not finite any more.
-        KeyboardInterrupt: the user pressed Ctrl-C; the last checkpoint is
+        KeyboardInterrupt: a signal asked for a stop; the last checkpoint is
             kept, and stderr has the command that goes on.
     """
     console = Console(stderr=True)
     log = run.MetricsLog(folder, step)
     progress = _Progress(console, config, step)
     saved = step if step else None
-    stop = _StopRequest()
+    stop = StopRequest(lambda text: _say(console, text))
     watch = Watch(data_spread(config, data))
     past = watch.follow(run.load_metrics(folder))
     collapse = run.load_collapse(folder)
@@ -113,8 +113,7 @@ def run_training(
                 if stop.asked or ends or due:
                     run.save_checkpoint(folder, step, twin.to_numpy(game))
                     saved = step
-                if stop.asked:
-                    raise KeyboardInterrupt
+                stop.stop()
                 if ends or due:
                     _picture(twin, config, data, game, folder, step)
                 if ends:
@@ -170,27 +169,6 @@ def _picture(
     else:
         samples = twin.sample_images(game, fixed_noise(config, _PICTURES))
         figures.save_samples(path, samples, columns=8)
-
-
-class _StopRequest:
-    """Ctrl-C asks for a stop after the stretch; a second one stops at once.
-
-    A framework in the middle of a call could lose the exception.
-    """
-
-    def __init__(self) -> None:
-        self.asked = False
-
-    def __enter__(self) -> None:
-        self._before = signal.signal(signal.SIGINT, self._ask)
-
-    def __exit__(self, *_: Any) -> None:
-        signal.signal(signal.SIGINT, self._before)
-
-    def _ask(self, *_: Any) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
 
 
 class _Progress:

@@ -1,6 +1,9 @@
 """A run that stopped goes on to the bit, in its own twin and in the other."""
 
 import json
+import os
+import signal
+import threading
 
 import chex
 import jax
@@ -10,6 +13,7 @@ import pytest
 import jax_gan
 import torch_ref
 from experiment import run
+from experiment.chunks import CHUNK
 from experiment.cli import main
 from experiment.stream import Stream
 from parity_tests.compare import gap
@@ -165,6 +169,58 @@ def test_ctrl_c_keeps_the_last_checkpoint(twin, tmp_path, monkeypatch, capsys):
         == 0
     )
     assert all(np.isfinite(array).all() for array in kept.values())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@TWINS
+def test_a_signal_ends_with_a_checkpoint(
+    twin, number, tmp_path, monkeypatch, capsys
+):
+    """As a scheduler stops a run, between two checkpoints of its schedule."""
+    folder = tmp_path / "run"
+    default, original = next(iter(twin.FORMS)), twin.train
+
+    def signalled(game, batches, seen=[]):  # noqa: B006
+        seen.append(1)
+        if len(seen) == 2:
+            os.kill(os.getpid(), number)
+        return original(game, batches)
+
+    monkeypatch.setitem(twin.FORMS, default, lambda game: signalled)
+    handler = signal.getsignal(number)
+    arguments = ["train", "--out", folder, "--steps", 400]
+    arguments += ["--batch-size", 10, *SMALL["mlp"], "--device", "cpu"]
+    status = main(twin.__name__, list(map(str, arguments)))
+    assert status == 128 + number
+    said = capsys.readouterr().err
+    assert f"{number.name}: stops after this chunk" in said
+    assert f"train --resume {folder}" in said
+    assert run.load_checkpoint(folder)[0] == 2 * CHUNK
+    assert signal.getsignal(number) is handler
+
+    monkeypatch.undo()
+    _train(twin, "--resume", folder, "--steps", 3 * CHUNK)
+    _start(twin, tmp_path / "whole", 3 * CHUNK, *SMALL["mlp"])
+    states = [
+        run.load_checkpoint(path)[1] for path in (folder, tmp_path / "whole")
+    ]
+    assert gap(*states).error == 0
+
+
+def test_training_in_a_thread(tmp_path):
+    """As a notebook server trains: its signals stay its own."""
+    statuses = []
+    arguments = ["train", "--out", tmp_path / "run", "--steps", 20]
+    arguments += ["--batch-size", 10, *SMALL["mlp"], "--device", "cpu"]
+
+    def train():
+        statuses.append(main("torch_ref", list(map(str, arguments))))
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    thread.join()
+    assert statuses == [0]
+    assert run.load_checkpoint(tmp_path / "run")[0] == 20
 
 
 def test_a_run_compiles_once(tiny):

@@ -34,10 +34,11 @@ class Player:
     def evaluate(self, *inputs: Any) -> Tensor:
         """Forward pass with the running statistics, which stay as they are."""
         self.network.eval()
-        with torch.no_grad():
-            output = self(*inputs)
-        self.network.train()
-        return output
+        try:
+            with torch.no_grad():
+                return self(*inputs)
+        finally:
+            self.network.train()
 
     def descend(self, loss: Tensor) -> None:
         """One step of its optimizer, with gradients of its own weights only.
