@@ -1,11 +1,38 @@
 """Files that are whole at every moment, whenever a program is stopped."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Writes a text next to a file, then puts it in the file's place."""
+    """Writes a text, which then takes the place of a file."""
+    with replacing(path) as partial:
+        partial.write_text(text)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path to write to, whose file then takes the place of ``path``.
+
+    It is on the disk before it does: after a power failure there is the old
+    file or the new one, and either is whole.
+    """
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(text)
+    partial.touch()
+    mode = partial.stat().st_mode  # as the user's umask has it
+    yield partial
+    partial.chmod(mode)  # who wrote it may have made it anew, for one's eyes
+    _sync(partial)
     os.replace(partial, path)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    """Waits until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

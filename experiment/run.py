@@ -12,7 +12,6 @@ DIR/samples/, *.png, *.gif  pictures
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -25,7 +24,7 @@ from safetensors.numpy import save_file
 from tensorboard.summary import Writer
 
 from experiment.config import Config, InputError
-from experiment.files import replace_text
+from experiment.files import replace_text, replacing
 from experiment.recipes import recipe
 from experiment.watch import SIGNS, Collapse
 
@@ -166,12 +165,10 @@ def load_collapse(folder: Path) -> Collapse | None:
 def save_checkpoint(
     folder: Path, step: int, state: Mapping[str, NDArray]
 ) -> None:
-    """Writes a checkpoint beside the last one, then takes its place."""
-    path = folder / "checkpoint.safetensors"
-    beside = path.with_suffix(".partial")
+    """Writes a checkpoint, which then takes the place of the last one."""
     metadata = {"step": str(step), "sha256": _digest(step, state)}
-    save_file(dict(state), beside, metadata=metadata)
-    os.replace(beside, path)
+    with replacing(folder / "checkpoint.safetensors") as partial:
+        save_file(dict(state), partial, metadata=metadata)
 
 
 def load_checkpoint(folder: Path) -> tuple[int, dict[str, NDArray]]:

@@ -1,5 +1,6 @@
 """Where and in which precision JAX computes, set explicitly."""
 
+import os
 from typing import Any
 
 import jax
@@ -20,15 +21,18 @@ def select_device(name: str, config: Config) -> jax.Device:
         config: gives the precision.
 
     Raises:
-        InputError: a GPU is asked for and JAX sees none.
+        InputError: JAX sees no such device, or none at all.
     """
     jax.config.update("jax_enable_x64", config.precision == "float64")
     jax.config.update("jax_default_matmul_precision", "highest")
-    if name == "auto":
-        return jax.devices()[0]
     try:
-        return jax.devices(name)[0]
+        return jax.devices(None if name == "auto" else name)[0]
     except RuntimeError as error:
+        if platforms := os.environ.get("JAX_PLATFORMS"):
+            raise InputError(
+                f"--device {name}: JAX_PLATFORMS is {platforms!r}, and JAX "
+                "finds no such device; unset it, or take --device cpu without"
+            ) from error
         raise InputError(
             f"--device {name}: JAX sees none here; take --device cpu, or "
             "install CUDA's JAX: make gpu-install"
