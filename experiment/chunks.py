@@ -1,7 +1,7 @@
 """Training of either twin, some iterations at a time."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -73,12 +73,12 @@ def iterate(
         game, metrics = advance(game, step, count)
         history = twin.fetch(metrics)
         seconds = time.perf_counter() - start
-        _require_finite(history, step)
+        _require_finite_columns(history, step)
         step += count
         spreads = np.full(count, np.nan)
         spreads[-1] = spread(twin.sample_images(game, z))
         # The losses are of the weights before the last step.
-        _require_finite({"the spread of samples": spreads[-1:]}, step - 1)
+        require_finite({"the spread of samples": spreads[-1:]}, step)
         history["sample_spread"] = spreads
         history["step"] = np.arange(step - count, step) + 1
         yield Chunk(game, history, seconds)
@@ -100,9 +100,20 @@ def _advance(
     )
 
 
-def _require_finite(metrics: dict[str, NDArray], step: int) -> None:
+def require_finite(arrays: Mapping[str, NDArray], iteration: int) -> None:
+    """Checks the state of a game after an iteration.
+
+    Raises:
+        DivergedError: a number of it is not finite.
+    """
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise DivergedError(name, iteration)
+
+
+def _require_finite_columns(history: Mapping[str, NDArray], step: int) -> None:
     """Checks columns of the iterations from ``step`` + 1 on."""
-    for name, values in metrics.items():
+    for name, values in history.items():
         lost = np.flatnonzero(~np.isfinite(values))
         if lost.size:
             raise DivergedError(name, step + 1 + int(lost[0]))

