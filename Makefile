@@ -34,7 +34,8 @@ test: .venv/installed
 
 # Two processes of one thread each: the runs are many and small. These rungs
 # take as long as all the rest.
-RUNGS := $(patsubst %,parity_tests/test_%.py,steps layers geometries forward)
+RUNGS := $(patsubst %,parity_tests/test_%.py,steps layers geometries \
+  forward fast_paths)
 test-rungs test-rest: export OMP_NUM_THREADS = 1
 
 test-rungs: .venv/installed

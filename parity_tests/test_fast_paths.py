@@ -169,8 +169,21 @@ def test_seeds(form, name, measured):
     assert gap(*map(twin.to_numpy, games[:2])).error > 1e-3
 
 
-@pytest.mark.parametrize("form", ["step", "unroll-10", "flat"])
-@GAMES
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        pytest.param(
+            name,
+            form,
+            # Ten iterations of it take half a minute to compile.
+            marks=pytest.mark.slow
+            if form == "unroll-10" and name != "mlp"
+            else (),
+        )
+        for name in CONFIGS
+        for form in ("step", "unroll-10", "flat")
+    ],
+)
 def test_forms_of_jax(name, form, measured):
     found = _of_form(jax_gan, name, form, STEPS)
     measured({form: found}, TOLERANCE)

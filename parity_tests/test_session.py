@@ -1,18 +1,35 @@
 """The session on a rented GPU: a rehearsal of all of it, and its choices."""
 
 import json
+import sys
 from dataclasses import replace
 
 import pytest
 
 from benchmarks import epochs, ladder, results, session
 from benchmarks.__main__ import main
+from benchmarks.plan import CALLS
+from benchmarks.processes import Worker
 from benchmarks.script import FULL, REHEARSAL
+from benchmarks.variants import STEPS
 from experiment.config import InputError
+from parity_tests.test_protocol import ANSWER, SERVE
 
 
-def test_a_rehearsal(tmp_path):
+def _stand_in(job):
+    """A worker that passes, and takes a tenth of a second for each block."""
+    script = SERVE.format(
+        loaded={"refused": None} if job.check else {}, answer=ANSWER,
+        last=99, end="pass", compiled="0", joules=None,
+    )  # fmt: skip
+    return Worker(job.variant, [sys.executable, "-c", script])
+
+
+def test_a_rehearsal(tmp_path, monkeypatch):
     """Every part runs; the same again adds sets and leaves the rest."""
+    monkeypatch.setitem(CALLS, "lecture", STEPS)
+    # Workers start threads of their own, which would wait for each other.
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
     out = tmp_path / "gpu"
     command = ["gpu", "--device", "cpu", "--rehearse", "--out", str(out)]
     assert main(command) == 0
@@ -36,6 +53,7 @@ def test_a_rehearsal(tmp_path):
         for path in out.glob("*.json")
         if path.name[:5] in ("steps", "scout", "profi")
     }
+    monkeypatch.setattr(ladder, "starter", lambda *_: _stand_in)
     again = replace(REHEARSAL, minutes=(9.0, -100.0))
     assert session.run(again, out, None, lambda line: None) == 0
     outcomes = json.loads((out / "session.json").read_text())["parts"]
