@@ -18,6 +18,7 @@ from benchmarks.plan import workload
 from benchmarks.processes import Worker, WorkerError
 from benchmarks.profile_report import describe_variant, page
 from benchmarks.profile_worker import Job
+from benchmarks.schema import read_json
 from benchmarks.variants import parse, xla_flags
 from experiment.config import InputError
 from experiment.files import replace_text
@@ -159,34 +160,18 @@ def load_profile(path: Path) -> dict[str, Any]:
     Raises:
         InputError: the file is damaged, or of another schema or version.
     """
-    try:
-        results = json.loads(path.read_text())
-    except ValueError as error:
-        raise InputError(
-            f"{path} is damaged or cut short ({error}): profile again"
-        ) from error
-    found = results.get("schema") if isinstance(results, dict) else None
-    if found != SCHEMA:
-        raise InputError(f"{path} is no file of python -m benchmarks profile")
-    if results.get("version") != VERSION:
-        raise InputError(
-            f"{path} is {SCHEMA} version {results.get('version')!r}, not "
-            f"{VERSION}: profile again"
-        )
-    try:
-        for of in results["workloads"].values():
-            for variant, profile in of["variants"].items():
-                parse(variant)
-                _verify(profile)
-        page(results)
-    except (LookupError, TypeError, AttributeError, ValueError) as error:
-        raise InputError(
-            f"{path} lacks or spoils {error}: profile again"
-        ) from error
-    return results
+    return read_json(path, SCHEMA, VERSION, "profile", "profile", _verify)
 
 
-def _verify(profile: Mapping[str, Any]) -> None:
+def _verify(results: Mapping[str, Any]) -> None:
+    for of in results["workloads"].values():
+        for variant, profile in of["variants"].items():
+            parse(variant)
+            _verify_times(profile)
+    page(results)
+
+
+def _verify_times(profile: Mapping[str, Any]) -> None:
     times = [
         *profile["seconds"],
         *profile["traced_seconds"],

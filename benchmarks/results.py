@@ -1,6 +1,5 @@
 """Files of the ladder: reading, and what they say of each variant."""
 
-import json
 from collections.abc import Mapping, Sequence
 from math import inf
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from benchmarks.schema import read_json
 from benchmarks.statistics import (
     ENOUGH_SETS,
     FEWEST_SETS,
@@ -19,7 +19,6 @@ from benchmarks.statistics import (
     noise_floor,
 )
 from benchmarks.variants import games, parse
-from experiment.config import InputError
 from experiment.pages import describe
 
 SCHEMA, VERSION = "gan-ladder", 2
@@ -75,27 +74,7 @@ def load(path: Path) -> dict[str, Any]:
         InputError: the file is no JSON or cut short, of another schema or
             version, or lacks a value; the message names it.
     """
-    try:
-        results = json.loads(path.read_text())
-    except ValueError as error:
-        raise InputError(
-            f"{path} is damaged or cut short ({error}): measure again"
-        ) from error
-    found = results.get("schema") if isinstance(results, dict) else None
-    if found != SCHEMA:
-        raise InputError(f"{path} is no file of python -m benchmarks ladder")
-    if results.get("version") != VERSION:
-        raise InputError(
-            f"{path} is {SCHEMA} version {results.get('version')!r}, not "
-            f"{VERSION}: measure again"
-        )
-    try:
-        _verify(results)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise InputError(
-            f"{path} lacks or spoils {error}: measure again"
-        ) from error
-    return results
+    return read_json(path, SCHEMA, VERSION, "ladder", "measure", _verify)
 
 
 def _verify(results: Mapping[str, Any]) -> None:
