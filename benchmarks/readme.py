@@ -259,21 +259,23 @@ def _paper() -> str:
 
 
 def _starts() -> str:
-    """How often a start is lost, of every recipe that was tried."""
+    """How often a start fails, of every recipe that was tried."""
     rows = []
     for name, starts in STARTS.items():
-        low, high = clopper_pearson(starts.collapsed, starts.tried)
+        failed = starts.collapsed + starts.diverged
+        low, high = clopper_pearson(failed, starts.tried)
         rows.append(
             [
                 f"`{name}`",
                 f"{starts.tried}",
                 f"{starts.iterations:,}",
                 f"{starts.collapsed}",
+                f"{starts.diverged}",
                 f"{low:.1%} to {high:.1%}",
             ]
         )
-    header = ["recipe", "runs", "iterations", "collapsed"]
-    return markdown_table([*header, "rate (95 %)"], rows)
+    header = ["recipe", "runs", "iterations", "collapsed", "diverged"]
+    return markdown_table([*header, "either (95 %)"], rows)
 
 
 def _of(source: str, make: Callable[[Any], str]) -> Callable[[], str]:

@@ -152,25 +152,30 @@ RECIPES = {
 
 
 class Starts(NamedTuple):
-    """How many starts of a recipe were tried, and how many collapsed.
+    """How many starts of a recipe were tried, and how many failed.
 
     Attributes:
         recipe: its name.
         tried: runs of both twins.
         collapsed: those that the watch named.
+        diverged: those whose numbers became infinite or not a number.
         iterations: of each.
     """
 
     recipe: str
     tried: int
     collapsed: int
+    diverged: int
     iterations: int
 
     def __str__(self) -> str:
         """In one sentence."""
+        failed = f"{self.collapsed} collapsed"
+        if self.diverged:
+            failed += f" and {self.diverged} diverged"
         return (
             f"Of {self.tried} runs of recipe {self.recipe} from other starts, "
-            f"{self.collapsed} collapsed within {self.iterations:,} iterations"
+            f"{failed} within {self.iterations:,} iterations"
         )
 
 
@@ -178,8 +183,8 @@ class Starts(NamedTuple):
 STARTS = {
     of.recipe: of
     for of in (
-        Starts("digits", 60, 0, 2_500),
-        Starts("paper", 20, 0, 5_000),
+        Starts("digits", 60, 0, 0, 2_500),
+        Starts("paper", 20, 0, 0, 5_000),
     )
 }
 

@@ -24,6 +24,7 @@ from rich.progress import (
 from experiment import figures, run
 from experiment.chunks import DivergedError, iterate, require_finite
 from experiment.config import Config, InputError
+from experiment.recipes import STARTS
 from experiment.signals import StopRequest
 from experiment.stream import fixed_noise
 from experiment.watch import Watch, data_spread, describe_collapse
@@ -122,8 +123,10 @@ def run_training(
                 if ends:
                     break
     except DivergedError as error:
-        kept = f"the checkpoint of iteration {saved} is kept"
-        raise InputError(f"{error}; {kept}") from error
+        found = f"{error}; the checkpoint of iteration {saved} is kept"
+        if starts := STARTS.get(config.recipe):
+            found += f". {starts}"
+        raise InputError(found) from error
     except KeyboardInterrupt:
         if saved is None:
             text = f"stopped before the first checkpoint: {folder} is of no use"

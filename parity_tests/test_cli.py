@@ -20,6 +20,7 @@ import jax_gan
 import torch_ref
 from experiment import data as datasets
 from experiment.cli import FORMS, main
+from experiment.recipes import STARTS, Starts
 from experiment.run import load_checkpoint, load_config
 
 TWINS = pytest.mark.parametrize(
@@ -454,11 +455,15 @@ def test_no_checkpoint_of_a_state_that_is_not_finite(
     assert all(np.isfinite(array).all() for array in state.values())
 
 
-def test_diverging_run(tmp_path, capsys):
+def test_diverging_run(tmp_path, capsys, monkeypatch):
+    starts = Starts("mlp", 20, 0, 3, 50)
+    monkeypatch.setitem(STARTS, "mlp", starts)
     arguments = ["train", "--out", tmp_path / "run", *SMALL, "--steps", 50]
     options = ["--optimizer", "sgd", "--learning-rate", "1e30"]
     assert _run(torch_ref, *arguments, *options) == 2
-    assert "lower --learning-rate" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "lower --learning-rate" in said
+    assert said.endswith("0 collapsed and 3 diverged within 50 iterations\n")
 
 
 @pytest.mark.parametrize("name", ["jax_gan", "torch_ref"])

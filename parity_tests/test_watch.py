@@ -117,10 +117,13 @@ def test_what_helps_is_what_the_run_does_not_do_yet():
 def test_starts_are_those_of_the_committed_studies(name):
     suffix = "" if name == "digits" else f"-{name}"
     path = ROOT / f"benchmarks/stability{suffix}.json"
-    runs = load_stability(path)["runs"]
-    steps = {one["course"]["step"][-1] for one in runs}
-    collapsed = sum(one["collapse"] is not None for one in runs)
-    assert STARTS[name] == (name, len(runs), collapsed, *steps)
+    study = load_stability(path)
+    runs = study["runs"]
+    signs = [one["collapse"]["sign"] for one in runs if one["collapse"]]
+    diverged = signs.count("diverged")
+    collapsed = len(signs) - diverged
+    steps = study["config"]["steps"]
+    assert STARTS[name] == (name, len(runs), collapsed, diverged, steps)
 
 
 def test_no_run_of_the_committed_study_is_named():
