@@ -1,21 +1,28 @@
 # `make demo` and `make test` are all there is to type: each sets up .venv
-# first. The set-up runs again only when pyproject.toml changed.
+# first. The set-up runs again only when what it installs changed.
 PYTHON ?= python3
 BIN := .venv/bin
 
 .PHONY: gpu-install gpu demo test test-rungs test-rest parity bench bench-full clean
 .DELETE_ON_ERROR:
 
-.venv/installed: pyproject.toml
+# Of every package the version that the figures were measured with, or with
+# LATEST=1 the newest that pyproject.toml allows.
+INSTALL := $(BIN)/python -m pip install --quiet \
+  $(if $(LATEST),--upgrade,--constraint benchmarks/constraints.txt) --editable
+INSTALLED := .venv/installed$(if $(LATEST),-latest)
+
+$(INSTALLED): pyproject.toml benchmarks/constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
 	  "Python 3.11 or newer is needed; name one: make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	rm -f .venv/installed*
+	$(INSTALL) '.[dev]'
 	touch $@
 
 # JAX for an NVIDIA GPU; PyTorch's wheels bring CUDA already.
-gpu-install: .venv/installed
-	$(BIN)/python -m pip install --quiet --editable '.[cuda]'
+gpu-install: $(INSTALLED)
+	$(INSTALL) '.[cuda]'
 
 # On a machine rented by the minute, which may have no network: by the Python
 # that it has, unless .venv is there. The same again adds sets to the ladder.
@@ -23,10 +30,10 @@ gpu:
 	$(or $(wildcard $(BIN)/python),$(PYTHON)) -m benchmarks gpu --out runs/gpu \
 	  $(if $(DATA_DIR),--data-dir $(DATA_DIR))
 
-demo: .venv/installed
+demo: $(INSTALLED)
 	$(BIN)/python -m benchmarks.demo
 
-test: .venv/installed
+test: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -38,25 +45,25 @@ RUNGS := $(patsubst %,parity_tests/test_%.py,steps layers geometries \
   forward fast_paths)
 test-rungs test-rest: export OMP_NUM_THREADS = 1
 
-test-rungs: .venv/installed
+test-rungs: $(INSTALLED)
 	$(BIN)/python -m pytest $(RUNGS)
 
-test-rest: .venv/installed
+test-rest: $(INSTALLED)
 	$(BIN)/python -m pytest $(addprefix --ignore=,$(RUNGS))
 
-parity: .venv/installed
+parity: $(INSTALLED)
 	$(BIN)/python -m parity_tests report
 
 # Ten minutes on two cores, hence short sets of the best forms alone: one set
 # would give no interval. bench-full takes hours.
-bench: .venv/installed
+bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks ladder --rounds 5 --budget 10 \
 	  --workloads lecture dcgan --variants headline --out runs/bench.json
 	$(BIN)/python -m benchmarks report runs/bench.json --out runs/bench
 
 BATCHES := lecture lecture:128 lecture:512 lecture:2048 \
   mlp mlp:512 mlp:2048
-bench-full: .venv/installed
+bench-full: $(INSTALLED)
 	$(BIN)/python -m benchmarks ladder --out runs/bench-full.json
 	$(BIN)/python -m benchmarks ladder --variants headline \
 	  --workloads $(BATCHES) --out runs/bench-batches.json

@@ -1,5 +1,6 @@
 """The README files' numbers are those of the committed measurements."""
 
+import json
 import re
 
 import pytest
@@ -26,7 +27,8 @@ def test_links_lead_somewhere(page):
     """Files, and headings of files, that a page links to."""
     path = ROOT / page
     for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text()):
-        if target.startswith("http"):
+        # GitHub's pages of a repository are above its files.
+        if target.startswith(("http", "../../actions/")):
             continue
         file, _, heading = target.partition("#")
         linked = (path.parent / file).resolve() if file else path
@@ -50,6 +52,37 @@ def test_the_front_page_is_short():
         flags=re.DOTALL,
     )
     assert len(text.split()) < 1300
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *sorted((ROOT / "benchmarks").glob("*.json")),
+        ROOT / "benchmarks/demo/demo.json",
+        ROOT / "parity_tests/report/parity.json",
+    ],
+    ids=lambda path: path.stem,
+)
+def test_figures_are_of_the_versions_that_make_installs(path):
+    lines = (ROOT / "benchmarks/constraints.txt").read_text().splitlines()
+    pinned = dict(
+        line.split("==") for line in lines if not line.startswith("#")
+    )
+    measured = list(_versions(json.loads(path.read_text())))
+    assert measured
+    for versions in measured:
+        assert versions == {name: pinned[name] for name in versions}
+
+
+def _versions(contents):
+    """Every ``versions`` in a file."""
+    if isinstance(contents, dict):
+        if "versions" in contents:
+            yield contents["versions"]
+        contents = list(contents.values())
+    if isinstance(contents, list):
+        for part in contents:
+            yield from _versions(part)
 
 
 def test_report_of_the_gpu(tmp_path):
