@@ -123,10 +123,10 @@ def run_training(
                 if ends:
                     break
     except DivergedError as error:
-        found = f"{error}; the checkpoint of iteration {saved} is kept"
+        reason = f"{error}; the checkpoint of iteration {saved} is kept"
         if starts := STARTS.get(config.recipe):
-            found += f". {starts}"
-        raise InputError(found) from error
+            reason += f". {starts}"
+        raise InputError(reason) from error
     except KeyboardInterrupt:
         if saved is None:
             text = f"stopped before the first checkpoint: {folder} is of no use"
