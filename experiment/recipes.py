@@ -185,6 +185,7 @@ STARTS = {
     for of in (
         Starts("digits", 60, 0, 0, 2_500),
         Starts("paper", 20, 0, 0, 5_000),
+        Starts("paper-algorithm1", 20, 1, 19, 5_000),
     )
 }
 
