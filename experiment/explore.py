@@ -44,8 +44,8 @@ class _Size(NamedTuple):
     frames: int
 
 
-# By the side of an image: a page stays below 2 MB, and below 6 MB in colour.
-_SIZES = {28: _Size(21, 4, 51), 64: _Size(13, 2, 16)}
+# By the side of an image; in colour a run takes 4 MB of a page at most.
+_SIZES = {28: _Size(21, 4, 51), 64: _Size(11, 2, 12)}
 
 
 def plane(corners: NDArray[np.floating], nodes: int) -> NDArray[np.floating]:
@@ -215,7 +215,7 @@ def _about_training(configs: Sequence[Config], seed: int, size: _Size) -> str:
     )
     seeds = {config.seed for config in configs}
     if seeds == {seed}:
-        return f"{text}. The first row shows the corners of the square above."
+        return f"{text}. Those of the first row are the square's corners."
     if len(seeds) == 1:
         return f"{text}, which are not those of the square above."
     return f"{text}. Each run has its own, since their seeds differ."

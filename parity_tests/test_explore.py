@@ -28,7 +28,7 @@ TWINS = pytest.mark.parametrize(
 )
 SMALL = ["--recipe", "mlp", "--noise-size", 6, "--device", "cpu"]
 SMALL += ["--generator-hidden", 16, "--discriminator-hidden", 8]
-NODES = {28: 21, 64: 13}
+NODES = {28: 21, 64: 11}
 
 
 def _run(twin, *arguments):
@@ -155,7 +155,7 @@ def test_two_runs_get_the_same_noise(page, trained):
         (image,) = torch_ref.sample_images(game, fixed_noise(config, 1))
         _assert_drawn(_tile(_pixels(shown["map"]), 28, 0, 0), image)
     assert first["map"] != last["map"]
-    assert "The first row shows the corners" in data["notes"]["training"]
+    assert "first row are the square's corners" in data["notes"]["training"]
 
 
 def test_another_seed(trained, tmp_path):
@@ -177,7 +177,7 @@ def test_colour(colour, tmp_path):
     assert _pixels(shown["map"]).shape == (n * 66 + 2, n * 66 + 2, 3)
     for _, frame in shown["frames"]:
         assert _pixels(frame).shape == (2 * 66 + 2, 4 * 66 + 2, 3)
-    assert out.stat().st_size < 6e6  # of noise, which no PNG makes smaller
+    assert out.stat().st_size < 4e6
 
 
 def test_long_and_collapsed_run(trained, tmp_path):
