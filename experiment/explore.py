@@ -1,8 +1,8 @@
 """One page to play with: a plane of noise vectors, and the training.
 
-Everything that the page shows is an image that G drew beforehand: the plane is
-a grid of images in one PNG, and the training is that of the run folder's
-``samples``. The page, ``explore.html``, only chooses which one to show.
+The page shows images that were computed beforehand: those of the plane are a
+grid in one PNG, those of the training are the run folder's ``samples``. The
+page's own code, in ``explore.html``, only chooses which one to show.
 """
 
 import base64
@@ -110,13 +110,10 @@ def explore_page(
         "runs": [_shown(twin, of, device, corners, size) for of in folders],
     }
     # Within a script no text may look like the script's end.
-    embedded = json.dumps(data, indent=0).replace("<", r"\u003c")
+    embedded = json.dumps(data).replace("<", r"\u003c")
+    script = f'<script type="application/json" id="data">{embedded}</script>'
     template = _TEMPLATE.read_text(encoding="utf-8")
-    return html_document(
-        "A generator to play with",
-        f'{template}\n<script type="application/json" id="data">\n'
-        f"{embedded}\n</script>",
-    )
+    return html_document("A generator to play with", f"{template}\n{script}")
 
 
 def _require_images(folder: Path, config: Config) -> None:
@@ -198,7 +195,7 @@ def _about_plane(
     lengths = np.linalg.norm(corners, axis=1)
     middle = np.linalg.norm(corners.mean(0))
     return (
-        f"The {size.nodes} × {size.nodes} images were drawn beforehand by "
+        f"The {size.nodes} × {size.nodes} images were computed beforehand by "
         f"{twin.__package__} from the last checkpoint; the page shows the one "
         "at the marker and blends nothing. From corner to corner z follows "
         "straight lines, as in Figure 3 of the paper. So z is shorter inside "

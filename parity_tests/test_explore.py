@@ -76,7 +76,8 @@ def page(trained, tmp_path_factory):
 
 def _data(page):
     """What a page holds."""
-    (found,) = re.findall(r'id="data">(.*?)</script>', page.read_text(), re.S)
+    text = page.read_text(encoding="utf-8")
+    (found,) = re.findall(r'id="data">(.*?)</script>', text)
     return json.loads(found)
 
 
@@ -115,7 +116,7 @@ def test_plane():
 def test_images_are_those_of_the_generator(twin, trained, tmp_path):
     out, folder = tmp_path / "page.html", trained / f"<i>{twin.__name__}"
     assert _run(twin, "explore", "--run", folder, "--out", out) == 0
-    text = out.read_text()
+    text = out.read_text(encoding="utf-8")
     assert "://" not in text  # nothing is fetched
     assert not re.search(r"\b(src|href)=", text)
     assert twin.__name__ in _data(out)["notes"]["plane"]
@@ -420,7 +421,7 @@ def test_nothing_is_wider_than_the_window(opened):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_light_and_dark(scheme, browser, page):
-    """Text is readable on the background that the browser paints."""
+    """The page follows the scheme that its reader prefers."""
     tab = browser.new_page(color_scheme=scheme)
     tab.goto(page.as_uri())
     text = tab.evaluate("getComputedStyle(document.body).color")
