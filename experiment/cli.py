@@ -126,6 +126,26 @@ def _parser(name: str) -> argparse.ArgumentParser:
         "--n", type=int, default=12, help="pictures in a row"
     )
 
+    page = commands.add_parser(
+        "explore",
+        help="make a page to play with a run, or with two",
+        description="Makes one HTML file, which needs no network: drag over a "
+        "plane through four noise vectors and see what G makes of them; move "
+        "through the sample images that the run saved during training. Two "
+        "runs, of either implementation, stand next to each other, with the "
+        "same noise vectors.",
+        epilog=f"Example: python -m {name} explore --run runs/jax --run "
+        "runs/torch --out explore.html",
+    )
+    page.add_argument(
+        "--run",
+        type=Path,
+        required=True,
+        action="append",
+        metavar="DIR",
+        help="run folder; give it twice to compare two runs",
+    )
+
     neighbours = commands.add_parser(
         "nearest",
         help="show samples above their nearest training images",
@@ -163,6 +183,7 @@ def _parser(name: str) -> argparse.ArgumentParser:
         command.add_argument(
             "--run", type=Path, required=True, metavar="DIR", help="run folder"
         )
+    for command in (sample, interpolate, page, neighbours, judge):
         command.add_argument(
             "--seed", type=int, help="of the noise; default: the run's"
         )
@@ -173,6 +194,9 @@ def _parser(name: str) -> argparse.ArgumentParser:
         )
     interpolate.add_argument(
         "--out", type=Path, required=True, help="PNG or GIF file to create"
+    )
+    page.add_argument(
+        "--out", type=Path, required=True, help="HTML file to create"
     )
 
     info = commands.add_parser(

@@ -50,6 +50,33 @@ def save_samples(
     Image.fromarray(pixels).save(path)
 
 
+def load_grid(
+    path: Path, shape: tuple[int, ...], columns: int, rows: int
+) -> NDArray[np.uint8]:
+    """The upper left of a grid of images that ``save_samples`` wrote.
+
+    Args:
+        path: the PNG to read.
+        shape: of one image, (h, w, c).
+        columns: how many of its columns.
+        rows: how many of its rows.
+
+    Returns:
+        The pixels of these images, not enlarged, as from ``grid``.
+
+    Raises:
+        OSError: the file is no picture, or is cut short.
+        ValueError: the picture is not of such images, or is too small.
+    """
+    wanted = grid(np.zeros((columns * rows, *shape)), columns).shape
+    with Image.open(path) as picture:
+        pixels = np.asarray(picture)[::2, ::2]
+    pixels = pixels[: wanted[0], : wanted[1]]
+    if pixels.shape != wanted:
+        raise ValueError(f"{path} has {pixels.shape}, not {wanted}")
+    return pixels
+
+
 def save_nearest(
     path: Path,
     samples: NDArray[np.floating],
