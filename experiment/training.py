@@ -85,7 +85,7 @@ def run_training(
     progress = _Progress(console, config, step)
     saved = step if step else None
     stop = StopRequest(lambda text: _say(console, text))
-    watch = Watch(data_spread(config, data))
+    watch = Watch(data_spread(config, data), config.loss)
     past = watch.follow(run.load_metrics(folder))
     collapse = run.load_collapse(folder)
     if past and not collapse:  # of a run that was not watched
