@@ -7,6 +7,8 @@ import numpy as np
 
 # Sizes beyond it are a slip: they would fill any memory.
 _LARGEST = 100_000
+# The losses whose D(x) is a sigmoid.
+PAPER_LOSSES = ("saturating", "non-saturating")
 
 
 class InputError(ValueError):
@@ -286,12 +288,11 @@ class Config:
                 f"compute bfloat16 goes with precision float32, not "
                 f"{self.precision}: leave compute at full"
             )
-        of_the_paper = self.loss in ("saturating", "non-saturating")
-        if self.updates == "simultaneous" and not of_the_paper:
+        if self.updates == "simultaneous" and self.loss not in PAPER_LOSSES:
             raise InputError(
                 f"loss {self.loss} goes with updates alternating: simultaneous "
                 "is the authors' code, which halves D's loss; take loss "
-                "non-saturating or saturating with it"
+                f"{' or '.join(PAPER_LOSSES)} with it"
             )
         if self.updates == "simultaneous" and self.k != 1:
             raise InputError(

@@ -13,14 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from experiment.config import Config
+from experiment.config import PAPER_LOSSES, Config
 from experiment.recipes import DEFAULT, starts_of
 
 WINDOW = 500  # iterations that a sign must last
 REAL_CERTAIN, FAKE_CERTAIN = 0.99, 0.01  # mean D(x) above, D(G(z)) below
-# The losses under which that is a collapse. Under hinge and least-squares D(x)
-# is no sigmoid; recipe lecture passed both bounds, and its G went on learning.
-SATURATING = ("saturating", "non-saturating")
 ONE_IMAGE = 0.02  # spread of samples over that of the data, below
 
 _PIECE = 50  # iterations of a past run between two looks at the window
@@ -97,7 +94,9 @@ class Watch:
             loss: of the config.
         """
         self._threshold = ONE_IMAGE * data_spread
-        self._saturates = loss in SATURATING
+        # Under hinge and least-squares recipe lecture passes both bounds while
+        # its G goes on learning: D(x) is no sigmoid there.
+        self._saturates = loss in PAPER_LOSSES
         self._steps: deque[int] = deque(maxlen=WINDOW)
         self._real: deque[float] = deque(maxlen=WINDOW)
         self._fake: deque[float] = deque(maxlen=WINDOW)

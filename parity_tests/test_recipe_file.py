@@ -75,7 +75,7 @@ BAD = {
         "a.toml",
         'base = "paper"\nloss = "hinge"',
         "loss hinge",
-        "take loss non-saturating",
+        "take loss saturating or",
     ),
     "toml": ("a.toml", "k 2", "not valid TOML", "line 1"),
     "json": ("a.json", "{'k': 2}", "not valid JSON", "line 1"),
