@@ -8,10 +8,12 @@ from typing import Any, Literal, get_args, get_origin
 
 from experiment.config import Config, InputError
 from experiment.parser import Parser, add_data, run_command
-from experiment.recipes import DEFAULT, RECIPES, recipe
+from experiment.recipe_file import find_recipe
+from experiment.recipes import DEFAULT, RECIPES
 
 # Nothing here imports a framework: --help and bad options answer at once.
 
+_KNOWN = f"{', '.join(RECIPES)}, or a .json or .toml file of your own"
 # The names of each twin's FORMS.
 FORMS = {
     "jax_gan": ("scan", "step", "unroll-10", "flat"),
@@ -206,7 +208,7 @@ def _parser(name: str) -> argparse.ArgumentParser:
         "the size of both networks.",
     )
     of = info.add_mutually_exclusive_group()
-    of.add_argument("--recipe", default=DEFAULT, help=", ".join(RECIPES))
+    of.add_argument("--recipe", default=DEFAULT, help=_KNOWN)
     of.add_argument("--run", type=Path, metavar="DIR", help="run folder")
     return parser
 
@@ -218,7 +220,7 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
         option: dict[str, Any] = {"help": item.metadata["help"]}
         known = get_args(item.type) if get_origin(item.type) is Literal else ()
         if item.name == "recipe":
-            option["help"] += f": {', '.join(RECIPES)} (default: {DEFAULT})"
+            option["help"] += f": {_KNOWN} (default: {DEFAULT})"
         elif get_origin(item.type) is tuple:
             option.update(type=int, nargs="+", metavar="N")
         elif known:
@@ -274,4 +276,4 @@ def _check(options: argparse.Namespace) -> None:
     }
     if options.resume is None:
         changes = dict(options.changes)
-        options.config = recipe(changes.pop("recipe", DEFAULT), **changes)
+        options.config = find_recipe(changes.pop("recipe", DEFAULT), **changes)

@@ -15,7 +15,8 @@ from experiment import data as datasets
 from experiment import figures, run
 from experiment.config import Config, InputError
 from experiment.explore import explore_page
-from experiment.recipes import STARTS, recipe
+from experiment.recipe_file import find_recipe
+from experiment.recipes import starts_of
 from experiment.restore import load_game, restored
 from experiment.stream import fixed_noise
 from experiment.training import run_training
@@ -254,7 +255,9 @@ def evaluate(twin: ModuleType, options: argparse.Namespace) -> int:
 def info(twin: ModuleType, options: argparse.Namespace) -> int:
     """Shows every choice of a recipe or a run, and its networks."""
     config = (
-        run.load_config(options.run) if options.run else recipe(options.recipe)
+        run.load_config(options.run)
+        if options.run
+        else find_recipe(options.recipe)
     )
     collapse = run.load_collapse(options.run) if options.run else None
     origin = run.load_origin(options.run) if options.run else None
@@ -284,7 +287,7 @@ def info(twin: ModuleType, options: argparse.Namespace) -> int:
     if origin:
         path, iteration = origin
         print(f"\nInitial weights: of {path} after iteration {iteration:,}.")
-    if starts := STARTS.get(config.recipe):
+    if starts := starts_of(config):
         print(f"\n{starts}.")
     _print_collapse(collapse, config)
     return 0

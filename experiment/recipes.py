@@ -190,6 +190,13 @@ STARTS = {
 }
 
 
+def starts_of(config: Config) -> Starts | None:
+    """The starts that were tried of exactly this experiment, if any."""
+    known = RECIPES.get(config.recipe)
+    same = known and known.of_any_run() == config.of_any_run()
+    return STARTS.get(config.recipe) if same else None
+
+
 def recipe(name: str, **changes: Any) -> Config:
     """The named config, with any of its fields changed.
 
