@@ -1,11 +1,11 @@
-"""Whether the twins are equivalent, and how often a run may still fail.
+"""Whether the twins are equivalent, and what a failure rate may be.
 
-That no difference is found does not show that there is none. So the claim is
-turned round: the twins count as different until two one-sided t-tests reject,
-each at 5 %, that their difference lies at or beyond either end of a margin
-(TOST; Schuirmann 1987, J. Pharmacokinet. Biopharm. 15:657-680). This is so
-exactly if the 90 % confidence interval lies within the margin. The interval
-is Welch's, which does not assume that both twins vary equally.
+A test that finds no difference does not show that there is none. So the null
+hypothesis is that the twins differ: two one-sided t-tests must reject, each at
+5 %, that their difference lies at or beyond either end of a margin (TOST;
+Schuirmann 1987, J. Pharmacokinet. Biopharm. 15:657-680). They do exactly if the
+90 % confidence interval lies within the margin. The interval is Welch's, which
+does not assume equal variances.
 """
 
 from collections.abc import Sequence
