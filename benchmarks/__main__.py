@@ -3,7 +3,6 @@
 import argparse
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
 from benchmarks import commands as run
@@ -57,7 +56,7 @@ def _add_quality(commands: Any) -> None:
         "--out runs/quality.json",
     )
     command.set_defaults(command=run.run_quality)
-    command.add_argument("--out", type=Path, required=True, metavar="FILE.json")
+    options.add_out(command, "FILE.json", "file of the runs, new or to resume")
     command.add_argument(
         "--recipes",
         nargs="+",
@@ -96,7 +95,7 @@ def _add_stability(commands: Any) -> None:
         "--seeds 2 --perturbed 1 --steps 500 --out runs/stability.json",
     )
     command.set_defaults(command=run.run_stability)
-    command.add_argument("--out", type=Path, required=True, metavar="FILE.json")
+    options.add_out(command, "FILE.json", "file of the runs, new or to resume")
     command.add_argument(
         "--recipe",
         default="digits",

@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks import ladder, lock, plan, quick, results, stability
-from benchmarks.variant_names import VARIANTS
+from benchmarks.variant_names import VARIANTS, duplicate
 from experiment.config import InputError
 from experiment.recipes import recipe
 
@@ -77,7 +77,7 @@ def _variants(options: argparse.Namespace) -> tuple[str, ...]:
     """The variants of --variants, with the members of its groups."""
     best = plan.HEADLINE[options.device]
     groups = {
-        "headline": [*best, *(f"{name} again" for name in best)],
+        "headline": [*best, *map(duplicate, best)],
         "sweep": [f"{twin} seeds-{n}" for n in plan.SWEEP for twin in VARIANTS],
     }
     others = plan.OTHERS[options.device].split(", ")

@@ -3,7 +3,7 @@
 import ast
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+_ROOT = Path(__file__).parent.parent
 # The function of both twins, and the line of Algorithm 1 that it implements.
 _LINES = {
     "discriminator_step": "Sample m noise samples and m examples; update the "
@@ -23,7 +23,7 @@ def list_algorithm(*names: str) -> str:
         rows.append(f'<tr><td colspan="2"><i>{line}</i></td></tr>')
         rows.append("<tr>")
         for twin in ("jax_gan", "torch_ref"):
-            code = _function(ROOT / twin / "train.py", name)
+            code = _function(_ROOT / twin / "train.py", name)
             rows.append(f"<td>\n\n```python\n{code}\n```\n\n</td>")
         rows.append("</tr>")
     return "\n".join([*rows, "</table>"])

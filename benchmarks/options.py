@@ -32,6 +32,13 @@ def _add_former_name(command: Any, former: str, dest: str) -> None:
     )
 
 
+def add_out(command: Any, metavar: str, text: str) -> None:
+    """Adds where a command writes."""
+    command.add_argument(
+        "--out", type=Path, required=True, metavar=metavar, help=text
+    )
+
+
 def add_quick(commands: Any) -> None:
     """Adds the command."""
     command = commands.add_parser(
@@ -88,7 +95,7 @@ def add_ladder(commands: Any) -> None:
         " Then: python -m benchmarks report runs/ladder.json --out runs/ladder",
     )
     command.set_defaults(command=run.run_ladder)
-    command.add_argument("--out", type=Path, required=True, metavar="FILE.json")
+    add_out(command, "FILE.json", "file for every timed block")
     command.add_argument(
         "--device", choices=("cpu", "gpu"), default="cpu", help="default: cpu"
     )
@@ -172,9 +179,9 @@ def add_report(commands: Any) -> None:
     )
     command.set_defaults(command=run.write_report)
     command.add_argument(
-        "file", type=Path, metavar="FILE.json", help="of ladder or quick"
+        "file", type=Path, metavar="FILE.json", help="file of ladder or quick"
     )
-    command.add_argument("--out", type=Path, required=True, metavar="DIR")
+    add_out(command, "DIR", "folder for both files")
 
 
 def add_profile(commands: Any) -> None:
@@ -190,7 +197,7 @@ def add_profile(commands: Any) -> None:
         "--out runs/profile.json",
     )
     command.set_defaults(command=run.run_profile)
-    command.add_argument("--out", type=Path, required=True, metavar="FILE.json")
+    add_out(command, "FILE.json", "file for the profiles")
     command.add_argument(
         "--device", choices=("cpu", "gpu"), default="cpu", help="default: cpu"
     )
@@ -230,7 +237,7 @@ def add_gpu(commands: Any) -> None:
         "--device cpu --rehearse --out runs/rehearsal",
     )
     command.set_defaults(command=run.run_session)
-    command.add_argument("--out", type=Path, required=True, metavar="DIR")
+    add_out(command, "DIR", "folder of the session, new or of an earlier one")
     command.add_argument(
         "--device", choices=("gpu", "cpu"), default="gpu", help="default: gpu"
     )

@@ -17,9 +17,9 @@ from benchmarks import (
     stability_report,
 )
 from benchmarks.listing import list_algorithm
+from benchmarks.readme_tables import ROOT
 from experiment.files import replace_text
 
-ROOT = Path(__file__).parent.parent
 PAGES = (
     "README.md",
     "experiment/README.md",

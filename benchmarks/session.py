@@ -22,7 +22,7 @@ from benchmarks import epochs, ladder, profile, results
 from benchmarks.analysis import iteration_seconds
 from benchmarks.plan import require_same
 from benchmarks.script import Script
-from benchmarks.variant_names import original
+from benchmarks.variant_names import duplicate, original
 from experiment.config import InputError
 from experiment.files import replace_text
 from experiment.machine import describe_machine
@@ -79,22 +79,14 @@ def _steps(script: Script, folder: Path, seconds: float) -> str:
     """The test of the plain steps, a process for each twin."""
     if all((folder / f"steps-{twin}.json").exists() for twin in TWINS):
         return "done before"
-    commands = {
-        twin: [
-            *(sys.executable, "-m", "pytest", "parity_tests/test_gpu.py"),
-            *(
-                "-m",
-                "gpu",
-                "--on",
-                script.scout.device,
-                "-p",
-                "no:cacheprovider",
-            ),
-            *("-k", " and ".join(filter(None, [module, script.steps]))),
-            *("--record", str(folder / f"steps-{twin}.json")),
-        ]
-        for twin, module in TWINS.items()
-    }
+    pytest = [sys.executable, "-m", "pytest", "parity_tests/test_gpu.py"]
+    pytest += ["-m", "gpu", "--on", script.scout.device]
+    pytest += ["-p", "no:cacheprovider"]
+    commands = {}
+    for twin, module in TWINS.items():
+        chosen = " and ".join(filter(None, [module, script.steps]))
+        record = str(folder / f"steps-{twin}.json")
+        commands[twin] = [*pytest, "-k", chosen, "--record", record]
     return _run_twins(commands, folder, "steps", seconds)
 
 
@@ -111,7 +103,7 @@ def _ladder(script: Script, folder: Path, seconds: float, say: Say) -> str:
         if scouted["failed"]:
             return f"failed: {scouted['failed']}"
     best = best_variants(scouted)
-    variants = (*best, *(f"{name} again" for name in best))
+    variants = (*best, *map(duplicate, best))
     left = seconds - (time.monotonic() - begun)
     if left <= 0:
         return "no time for repetitions"

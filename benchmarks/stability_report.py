@@ -206,9 +206,9 @@ def usual(results: Mapping[str, Any]) -> tuple[str, str]:
     """A row for a table of one run: the range of each score of all runs."""
     scores = [run["scores"] for run in results["runs"] if not diverged(run)]
 
-    def between(name: str, form: str) -> str:
+    def between(name: str, spec: str) -> str:
         values = [of[name] for of in scores]
-        ends = f"{min(values):{form}}", f"{max(values):{form}}"
+        ends = f"{min(values):{spec}}", f"{max(values):{spec}}"
         return " to ".join(dict.fromkeys(ends))
 
     return (

@@ -43,6 +43,11 @@ def original(name: str) -> str:
     return name.removesuffix(" again")
 
 
+def duplicate(name: str) -> str:
+    """The A/A duplicate of a variant."""
+    return f"{name} again"
+
+
 def is_duplicate(name: str) -> bool:
     """Whether a variant is an A/A duplicate."""
     return original(name) != name
