@@ -99,7 +99,7 @@ def _retired(prose):
     ]
 
 
-@pytest.mark.parametrize("name", _files())
+@pytest.mark.parametrize("name", list(_files()))
 def test_prose_has_no_retired_word(name):
     prose = _prose((ROOT / name).read_text(), name.endswith(".py"))
     for file, phrase in ALLOWED:
