@@ -25,7 +25,7 @@ gpu-install: $(INSTALLED)
 	$(INSTALL) '.[cuda]'
 
 # On a machine rented by the minute, which may have no network: by the Python
-# that it has, unless .venv is there. The same again adds sets to the ladder.
+# that it has, unless .venv is there. Run again, it adds process repetitions.
 gpu:
 	$(or $(wildcard $(BIN)/python),$(PYTHON)) -m benchmarks gpu --out runs/gpu \
 	  $(if $(DATA_DIR),--data-dir $(DATA_DIR))
@@ -54,8 +54,8 @@ test-rest: $(INSTALLED)
 parity: $(INSTALLED)
 	$(BIN)/python -m parity_tests report
 
-# Ten minutes on two cores, hence short sets of the best forms alone: one set
-# would give no interval. bench-full takes hours.
+# Ten minutes on two cores, hence few rounds of the best variants alone: a single
+# repetition would give no interval. bench-full takes hours.
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks ladder --rounds 5 --budget 10 \
 	  --workloads lecture dcgan --variants headline --out runs/bench.json

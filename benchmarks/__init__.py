@@ -1,1 +1,1 @@
-"""How fast each twin is, and the demo of both."""
+"""How fast both twins are, how stable, and how good their samples."""

@@ -3,7 +3,6 @@
 import argparse
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
 from benchmarks import commands as run
@@ -13,7 +12,7 @@ from experiment.data import DIGITS
 from experiment.parser import Parser, add_data, run_command
 from experiment.recipes import RECIPES
 
-# Nothing here imports a framework: --help and bad options answer at once.
+# Nothing here imports a framework: --help and bad options answer immediately.
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,8 +28,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="python -m benchmarks",
-        description="Times the faster forms of both twins in turns, and "
-        "reports what the times say.",
+        description="Times both twins, profiles them, and studies their "
+        "samples and their stability.",
         epilog="Start with: python -m benchmarks quick",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -48,26 +47,29 @@ def _parser() -> argparse.ArgumentParser:
 def _add_quality(commands: Any) -> None:
     command = commands.add_parser(
         "quality",
-        help="how good the samples are, over seeds",
-        description="Trains recipe x loss x seed in both twins, each with "
-        "random numbers of its own, judges the samples, and says whether the "
-        "twins are equivalent and which loss is better. Goes on with a file "
-        "that a stop left.",
+        help="study how good the samples are, over seeds",
+        description="Trains recipe x loss x seed in both twins, with separate "
+        "random numbers, judges the samples, and says whether the twins are "
+        "equivalent and which loss is better. The JSON is written after every "
+        "run, and the same command resumes it.",
         epilog="Start with: python -m benchmarks quality --steps 200 --seeds 2 "
         "--out runs/quality.json",
     )
     command.set_defaults(command=run.run_quality)
-    command.add_argument("--out", type=Path, required=True, metavar="FILE.json")
+    options.add_out(command, "FILE.json", "file of the runs, new or to resume")
     command.add_argument(
         "--recipes",
         nargs="+",
         default=["mlp"],
         choices=[n for n in RECIPES if RECIPES[n].data in DIGITS],
         metavar="RECIPE",
-        help="of digits (default: mlp)",
+        help="one or more of: %(choices)s (default: mlp)",
     )
     command.add_argument(
-        "--seeds", type=int, default=5, help="runs of each (default: 5)"
+        "--seeds",
+        type=int,
+        default=5,
+        help="runs of each recipe, loss and twin (default: 5)",
     )
     command.add_argument(
         "--steps", type=int, help="iterations, in place of the recipe's"
@@ -78,27 +80,27 @@ def _add_quality(commands: Any) -> None:
 def _add_stability(commands: Any) -> None:
     command = commands.add_parser(
         "stability",
-        help="how often a recipe holds, over seeds",
+        help="study how often a recipe succeeds, over seeds",
         description="Trains a recipe from many seeds in both twins, from the "
         "same initial weights and random numbers, and from initial weights "
         "one unit in the last place away from those of seed 0. Says how many "
         "runs collapsed or diverged, how many made digits, and, from "
         f"{FEWEST_SEEDS} seeds on, whether the twins are equivalent. Prints "
-        "the tables, and writes FILE.md and FILE.png beside FILE.json. The "
-        "JSON is written after every run, and the same command resumes it; "
-        "more seeds may be asked for then. A run of digits takes about a "
+        "the tables, and writes FILE.md and FILE.png next to FILE.json. The "
+        "JSON is written after every run, and the same command resumes it, "
+        "also with more seeds. A run of digits takes about a "
         "minute and a half of one core: the defaults are 60 runs, an hour and "
         "a half of core time.",
         epilog="Start with: python -m benchmarks stability --recipe lecture "
         "--seeds 2 --perturbed 1 --steps 500 --out runs/stability.json",
     )
     command.set_defaults(command=run.run_stability)
-    command.add_argument("--out", type=Path, required=True, metavar="FILE.json")
+    options.add_out(command, "FILE.json", "file of the runs, new or to resume")
     command.add_argument(
         "--recipe",
         default="digits",
         metavar="NAME",
-        help="one of mnist5k or mnist (default: digits)",
+        help="a recipe on mnist5k or mnist (default: digits)",
     )
     command.add_argument(
         "--seeds", type=int, default=20, help="of each twin (default: 20)"
@@ -108,8 +110,8 @@ def _add_stability(commands: Any) -> None:
         type=int,
         default=10,
         metavar="N",
-        help="runs of each twin from one unit in the last place beside the "
-        "initial weights of seed 0 (default: 10)",
+        help="runs of each twin from initial weights one unit in the last "
+        "place away from those of seed 0 (default: 10)",
     )
     command.add_argument(
         "--steps", type=int, help="iterations, in place of the recipe's"
@@ -118,14 +120,17 @@ def _add_stability(commands: Any) -> None:
         "--jobs",
         type=int,
         default=os.cpu_count(),
-        help="processes, each on one core (default: as many as cores)",
+        help="processes, each on one core (default: all cores)",
     )
     add_data(command)
 
 
 def _add_readme(commands: Any) -> None:
     command = commands.add_parser(
-        "readme", help="write the README files' tables from the committed JSON"
+        "readme",
+        help="write the README files' tables from the committed JSON",
+        description="Writes the tables of the README files from the committed "
+        "JSON files, and prints the paths.",
     )
     command.set_defaults(command=run.write_readme)
 

@@ -3,7 +3,7 @@
 Trains on the last 50,000 of MNIST's training images, so that the 5,000
 embedded digits, all among the first 6,000, stay unseen; tests once, at the
 end, on the 10,000 test images, by the NumPy forward pass that is shipped.
-Writes the weights and the test accuracy beside it.
+Writes the weights, and the test accuracy next to them.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from experiment.machine import describe_machine
 from experiment.parser import Parser, add_data, run_command
 
 TRAINED = 50_000
-EPOCHS, BATCH, RATE = 15, 100, 2e-3
+EPOCHS, BATCH, LEARNING_RATE = 15, 100, 2e-3
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -47,7 +47,7 @@ def _train(options: argparse.Namespace) -> int:
         for pair in zip(splits.train, splits.validation, strict=True)
     )
     network = train_classifier(images, labels)
-    save_file(_neutral(network), WEIGHTS)
+    save_file(_to_numpy(network), WEIGHTS)
     test = splits.test
     right = (classify(test.images).digits == test.labels).mean()
     result = {
@@ -59,7 +59,7 @@ def _train(options: argparse.Namespace) -> int:
         "machine": describe_machine(),
     }
     metadata = {"test_accuracy": str(result["test_accuracy"])}
-    save_file(_neutral(network), WEIGHTS, metadata)
+    save_file(_to_numpy(network), WEIGHTS, metadata)
     path = WEIGHTS.with_suffix(".json")
     path.write_text(json.dumps(result, indent=1) + "\n")
     print(f"test accuracy {right:.2%}: {WEIGHTS}, {path}")
@@ -71,8 +71,8 @@ def train_classifier(
 ) -> nn.Module:
     """The network after ``EPOCHS`` passes over the images, each shifted.
 
-    Adam, its step size falling to 0 along a cosine; shifts by up to two
-    pixels each way are the only augmentation.
+    Adam, with a learning rate that decays to 0 along a cosine. Shifts by up to
+    two pixels each way are the only augmentation.
     """
     torch.manual_seed(0)
     network = nn.Sequential(
@@ -88,7 +88,7 @@ def train_classifier(
     )
     x = torch.tensor(images).permute(0, 3, 1, 2)
     y = torch.tensor(labels, dtype=torch.long)
-    optimizer = torch.optim.Adam(network.parameters(), RATE)
+    optimizer = torch.optim.Adam(network.parameters(), LEARNING_RATE)
     steps = EPOCHS * (len(x) // BATCH)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for _ in track(range(EPOCHS), "epochs"):
@@ -107,7 +107,7 @@ def _shifted(x: Tensor) -> Tensor:
     return pad(x, (2, 2, 2, 2))[..., down : down + 28, right : right + 28]
 
 
-def _neutral(network: Any) -> dict[str, NDArray[np.float32]]:
+def _to_numpy(network: Any) -> dict[str, NDArray[np.float32]]:
     """The weights in the layouts of the NumPy forward pass."""
     layers = {
         "convolution_0": network[0],

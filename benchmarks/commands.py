@@ -11,7 +11,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import ladder, lock, plan, quick, results, stability, variants
+from benchmarks import ladder, lock, plan, quick, results, stability
+from benchmarks.variant_names import VARIANTS, duplicate
 from experiment.config import InputError
 from experiment.recipes import recipe
 
@@ -29,19 +30,19 @@ def _require_place(out: Path) -> None:
 
 
 def _require_pages(out: Path, *suffixes: str) -> None:
-    """For a JSON file with pages of its name beside it."""
+    """For a JSON file whose pages have the same name."""
     if out.suffix != ".json":
         raise InputError(
-            f"--out {out} must end in .json: beside it comes the same name "
-            f"with {' and '.join(suffixes)}"
+            f"--out {out} must end in .json: the same name with "
+            f"{' and '.join(suffixes)} is written next to it"
         )
     _require_place(out)
     for suffix in suffixes:
-        taken = out.with_suffix(suffix)
-        if taken.exists() and not out.exists():
+        existing = out.with_suffix(suffix)
+        if existing.exists() and not out.exists():
             raise InputError(
-                f"--out {out}: {taken} exists already, and the page would take "
-                "its place; choose another name"
+                f"--out {out}: {existing} exists already and would be "
+                "replaced; choose another name"
             )
 
 
@@ -49,39 +50,44 @@ def run_ladder(options: argparse.Namespace) -> int:
     """Times the variants in turns."""
     if options.matmul == "tf32" and options.device == "cpu":
         raise InputError("--matmul tf32 is for GPUs: add --device gpu")
-    best = plan.HEADLINE[options.device]
-    sets = {
-        "headline": [*best, *(f"{name} again" for name in best)],
-        "sweep": [
-            f"{twin} seeds-{n}" for n in plan.SWEEP for twin in variants.FORMS
-        ],
-    }
-    others = plan.OTHERS[options.device].split(", ")
-    names = options.variants or ["headline", *others]
     wanted = plan.Plan(
         options.device,
         options.matmul,
         tuple(dict.fromkeys(options.workloads)),
-        tuple(
-            dict.fromkeys(v for name in names for v in sets.get(name, [name]))
-        ),
+        _variants(options),
         options.rounds,
-        options.sets,
+        options.repetitions,
         options.block,
         options.budget,
-        at_once=options.at_once,
+        jobs=options.jobs,
     )
     _require_place(options.out)
-    earlier = None
-    if options.add and options.out.exists():
-        earlier = results.load(options.out)
-        plan.require_same(wanted, earlier, options.out)
-    measured = ladder.measure(wanted, options.out, _progress(), None, earlier)
+    with lock.hold(options.out):
+        earlier = None
+        if options.add and options.out.exists():
+            earlier = results.load(options.out)
+            plan.require_same(wanted, earlier, options.out)
+        measured = ladder.measure(
+            wanted, options.out, _progress(), None, earlier
+        )
     return int(measured["failed"] is not None)
 
 
+def _variants(options: argparse.Namespace) -> tuple[str, ...]:
+    """The variants of --variants, with the members of its groups."""
+    best = plan.HEADLINE[options.device]
+    groups = {
+        "headline": [*best, *map(duplicate, best)],
+        "sweep": [f"{twin} seeds-{n}" for n in plan.SWEEP for twin in VARIANTS],
+    }
+    others = plan.OTHERS[options.device].split(", ")
+    names = options.variants or ["headline", *others]
+    members = (v for name in names for v in groups.get(name, [name]))
+    return tuple(dict.fromkeys(members))
+
+
 def run_quick(options: argparse.Namespace) -> int:
-    """Compares the twins' best forms on a few recipes."""
+    """Compares the twins' best variants on a few recipes."""
     wanted = quick.plan(options.device, options.budget)
     if options.out:
         _require_place(options.out)
@@ -98,7 +104,7 @@ def run_quick(options: argparse.Namespace) -> int:
 
 
 def run_session(options: argparse.Namespace) -> int:
-    """Runs all that a rented GPU is wanted for."""
+    """Runs the prepared session on a rented GPU."""
     from benchmarks import session
     from benchmarks.script import FULL, REHEARSAL
 
@@ -117,7 +123,7 @@ def run_session(options: argparse.Namespace) -> int:
 
 
 def run_profile(options: argparse.Namespace) -> int:
-    """Says where an iteration's time goes."""
+    """Profiles variants: where an iteration's time goes."""
     from benchmarks import profile, profile_report
 
     best = plan.HEADLINE[options.device]
@@ -128,7 +134,8 @@ def run_profile(options: argparse.Namespace) -> int:
         options.steps,
     )
     _require_pages(options.out, ".md")
-    measured = profile.measure(wanted, options.out, _progress())
+    with lock.hold(options.out):
+        measured = profile.measure(wanted, options.out, _progress())
     print(profile_report.page(measured))
     return int(measured["failed"] is not None)
 
@@ -146,24 +153,25 @@ def write_report(options: argparse.Namespace) -> int:
 
 def run_quality(options: argparse.Namespace) -> int:
     """Studies how good the samples are."""
-    from benchmarks import quality
+    from benchmarks import quality, quality_report
 
     _require_place(options.out)
-    found = quality.study(
-        options.recipes,
-        options.seeds,
-        options.steps,
-        options.data_dir,
-        options.download,
-        options.out,
-        _progress(),
-    )
-    print(quality.tables(found))
+    with lock.hold(options.out):
+        results = quality.study(
+            options.recipes,
+            options.seeds,
+            options.steps,
+            options.data_dir,
+            options.download,
+            options.out,
+            _progress(),
+        )
+    print(quality_report.tables(results))
     return 0
 
 
 def run_stability(options: argparse.Namespace) -> int:
-    """Studies how often a recipe holds."""
+    """Studies how often a recipe succeeds."""
     out = options.out
     changes = {} if options.steps is None else {"steps": options.steps}
     wanted = stability.Plan(
@@ -173,17 +181,17 @@ def run_stability(options: argparse.Namespace) -> int:
     if options.jobs < 1:
         raise InputError(f"--jobs is {options.jobs}: it must be at least 1")
     _require_pages(out, ".md", ".png")
-    # A process of spawn loads NumPy, and with it its threads, before it can be
-    # told how many to start.
+    # A spawned process loads NumPy, and with it NumPy's threads, before it can
+    # be told how many to start.
     os.environ["OMP_NUM_THREADS"] = "1"
     with lock.hold(out):
         from benchmarks import stability_report, stability_study
 
-        found = stability_study.measure(
+        results = stability_study.measure(
             wanted, runs, options.jobs, out, _progress()
         )
-        print(stability_report.tables(found))
-        for path in stability_report.write(out, found):
+        print(stability_report.tables(results))
+        for path in stability_report.write(out, results):
             print(path)
     return 0
 
@@ -192,5 +200,6 @@ def write_readme(_: argparse.Namespace) -> int:
     """Writes the tables of the README files."""
     from benchmarks.readme import write_pages
 
-    write_pages()
+    for path in write_pages():
+        print(path)
     return 0

@@ -1,4 +1,4 @@
-"""What the machine does: calls in a second, memory, and a GPU's energy."""
+"""Counters of the machine: calls per second, peak memory, GPU energy."""
 
 import resource
 import time
@@ -15,10 +15,10 @@ _PROCESS = Path("/proc/self")
 def calls_per_second(
     call: Callable[[], Any], wait: Callable[[Any], None], seconds: float
 ) -> float:
-    """Of a call, over so many seconds and more.
+    """How often a call runs in a second, measured for at least ``seconds``.
 
-    It waits after ever more calls, for a wait alone can take as long as the
-    work of one on a GPU.
+    The number of calls between two waits doubles each time: on a GPU a wait
+    alone can take as long as one call.
     """
     wait(call())
     count, more, start = 0, 1, time.perf_counter()
@@ -31,13 +31,13 @@ def calls_per_second(
 
 
 def forget_peak() -> None:
-    """From now on counts the peak of this process; on Linux only."""
+    """Resets the peak memory of this process; on Linux only."""
     with suppress(OSError):
         (_PROCESS / "clear_refs").write_text("5")
 
 
 def peak_bytes() -> int:
-    """The most memory that this process held, since ``forget_peak``."""
+    """Peak memory of this process since ``forget_peak``."""
     with suppress(OSError):
         for line in (_PROCESS / "status").read_text().splitlines():
             if line.startswith("VmHWM"):
@@ -46,11 +46,11 @@ def peak_bytes() -> int:
 
 
 def joules() -> float | None:
-    """What the first NVIDIA GPU has drawn since its driver was loaded.
+    """Energy of the first NVIDIA GPU since its driver was loaded.
 
     Returns:
-        Joules, in steps of about a tenth of a second; None where there is no
-        such GPU, or one that does not count.
+        Joules, updated about every tenth of a second; None without such a
+        GPU, or where it does not count.
     """
     try:
         pynvml.nvmlInit()

@@ -1,9 +1,10 @@
 """``make demo``: the same game in JAX and in PyTorch, from the same start.
 
 Trains the default recipe on the embedded digits, first in JAX, then in PyTorch
-from the same initial weights on the same stream of random numbers; shows both,
-that they take the same steps, and whether each made digits. The first part is
-the proof itself: the demo alone of this package imports ``parity_tests``.
+from the same initial weights and the same random numbers. Shows their samples,
+their largest difference over the first iterations in float64, and whether each
+made digits. The comparison is that of ``parity_tests``, which no other module
+of this package imports.
 """
 
 import json
@@ -56,13 +57,13 @@ def _demo(folder: Path) -> int:
     stability = load_stability(STABILITY)
     console.rule(f"1. The same steps? {COMPARED} iterations in float64")
     exact = recipe(DEFAULT, precision="float64")
-    # JAX computes beside PyTorch here: with more threads they fight for cores.
+    # JAX runs next to PyTorch here: with more threads they compete for cores.
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    gaps = worst_gaps(exact, datasets.load(exact), COMPARED, at=(COMPARED,))
+    errors = worst_gaps(exact, datasets.load(exact), COMPARED, at=(COMPARED,))
     torch.set_num_threads(threads)
-    for kind, gap in gaps.items():
-        console.print(f"largest difference of {kind}: {gap}")
+    for kind, error in errors.items():
+        console.print(f"largest difference of {kind}: {error}")
 
     config = recipe(DEFAULT)
     data = datasets.load(config)
@@ -76,15 +77,16 @@ def _demo(folder: Path) -> int:
         console.rule(f"{number}. {title}")
         game = twin.create(config, data, device)
         state = twin.to_numpy(game)
-        part = folder / twin.__name__
-        run.create_folder(part, config)
-        outcome = run_training(twin, config, data, device, game, part, 0)
+        run_folder = folder / twin.__name__
+        run.create_folder(run_folder, config)
+        outcome = run_training(twin, config, data, device, game, run_folder, 0)
         samples[name] = twin.sample_images(outcome.game, z)
-        metrics[name] = run.load_metrics(part)
+        metrics[name] = run.load_metrics(run_folder)
         speeds[name] = outcome.images_per_second
         judged = twin.sample_images(outcome.game, fixed_noise(config, SAMPLES))
         quality[name] = score(judged, splits)
-        verdicts[name] = verdict(run.load_collapse(part), quality[name], config)
+        collapse = run.load_collapse(run_folder)
+        verdicts[name] = verdict(collapse, quality[name], config)
 
     figures.save_pair(folder / "samples.png", samples, columns=8)
     figures.save_curves(folder / "curves.png", metrics)
@@ -97,8 +99,8 @@ def _demo(folder: Path) -> int:
     table.add_row("parameters", f"{size:,}")
     for kind, label in (("metrics", "losses"), ("weights", "weights")):
         label = f"largest difference of {label}"
-        error = f"{gaps[kind].error:.1e}, {COMPARED} iterations in float64"
-        table.add_row(label, error)
+        largest = f"{errors[kind].error:.1e}, {COMPARED} iterations in float64"
+        table.add_row(label, largest)
     for name, speed in speeds.items():
         table.add_row(f"images/s, {name}", f"{speed:,.0f}, float32")
     for name, of in quality.items():
@@ -118,7 +120,7 @@ def _demo(folder: Path) -> int:
         "iterations": config.steps,
         "parameters": size,
         "compared_iterations": COMPARED,
-        "largest_difference": {kind: gap.error for kind, gap in gaps.items()},
+        "largest_difference": {kind: of.error for kind, of in errors.items()},
         "images_per_second": {name: round(s) for name, s in speeds.items()},
         "quality": {name: of._asdict() for name, of in quality.items()},
         "verdicts": verdicts,
@@ -133,7 +135,7 @@ MADE_DIGITS = "made digits"
 
 
 def verdict(collapse: Collapse | None, scores: Scores, config: Config) -> str:
-    """In one line, what a twin's run came to."""
+    """The outcome of a twin's run, in one line."""
     if collapse:
         return describe_collapse(collapse, config)
     if shows_digits(scores._asdict()):

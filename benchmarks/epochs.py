@@ -1,13 +1,12 @@
 """The paper's experiment over its epochs: the Parzen estimate as it trains.
 
 ``python -m benchmarks.epochs JSON`` trains recipe ``paper`` in one twin with
-batches drawn on the device, and every so many epochs estimates the
-log-likelihood of the test images, in processes beside the training. The best
-epoch is chosen by the validation images, as the paper's sigma is.
+batches drawn on the device. Every few epochs it estimates the log-likelihood of
+the test images, in processes that run next to the training. The best epoch is
+chosen by the validation images, as the paper's sigma is.
 """
 
 import json
-import signal
 import sys
 import time
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.jobs import run_worker
 from experiment import parzen
 from experiment.config import InputError
 from experiment.data import load, load_splits
@@ -31,32 +31,41 @@ from experiment.stream import fixed_noise
 
 SCHEMA, VERSION = "gan-epochs", 1
 PAPER = 225  # nats, of the paper's table 1
-SAMPLES, CHOOSING = 10_000, 1_000  # the authors'
+SAMPLES, CHOOSING = 10_000, 1_000  # as the authors
 _PROCESSES = 4
 
 
-@dataclass(frozen=True)
-class Job:
+@dataclass(frozen=True, kw_only=True)
+class Plan:
     """What to train.
 
     Attributes:
-        twin: ``jax_gan`` or ``torch_ref``.
         device: ``cpu`` or ``gpu``.
         epochs: of ``epoch_steps`` iterations.
         every: epochs between two estimates.
         epoch_steps: iterations of an epoch.
         samples: of G, for each estimate.
-        seconds: no stretch of training starts after them.
+    """
+
+    device: str
+    epochs: int
+    every: int
+    epoch_steps: int
+    samples: int = SAMPLES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job(Plan):
+    """A plan for one twin.
+
+    Attributes:
+        twin: ``jax_gan`` or ``torch_ref``.
+        seconds: no chunk of training starts after them.
         data_dir: of MNIST; the 5,000 embedded digits without it.
         out: the JSON file.
     """
 
     twin: str
-    device: str
-    epochs: int
-    every: int
-    epoch_steps: int
-    samples: int
     seconds: float
     data_dir: str | None
     out: str
@@ -89,14 +98,14 @@ def main(job: Job) -> None:
         "rows": [],
     }
     estimates: dict[int, Future] = {}
-    stretch = job.every * job.epoch_steps
-    # Spawned: a fork of a process with a GPU is of no use.
+    chunk = job.every * job.epoch_steps
+    # Spawned: a forked process cannot use its parent's GPU.
     with ProcessPoolExecutor(_PROCESSES, get_context("spawn")) as pool:
         for epoch in range(job.every, job.epochs + 1, job.every):
             if time.monotonic() - begun > job.seconds:
                 break
             first = (epoch - job.every) * job.epoch_steps
-            game, metrics = run(game, first, stretch)
+            game, metrics = run(game, first, chunk)
             if not np.isfinite(twin.fetch(metrics)["generator_loss"]).all():
                 raise InputError(f"a loss of epoch {epoch} is not finite")
             samples = twin.sample_images(game, z)
@@ -105,14 +114,14 @@ def main(job: Job) -> None:
             )
             print(f"{job.twin}: epoch {epoch:,}", file=sys.stderr, flush=True)
         results["complete"] = len(estimates) == job.epochs // job.every
-        for epoch, found in estimates.items():
-            row = {"epoch": epoch, **found.result()._asdict()}
+        for epoch, estimate in estimates.items():
+            row = {"epoch": epoch, **estimate.result()._asdict()}
             results["rows"].append(row)
             replace_text(Path(job.out), json.dumps(results, indent=1) + "\n")
 
 
 def table(runs: Mapping[str, Mapping[str, Any]]) -> str:
-    """What the runs of both twins reached, as Markdown.
+    """The log-likelihoods of both twins' runs, as Markdown.
 
     Args:
         runs: the contents of their files, by twin.
@@ -138,5 +147,4 @@ def table(runs: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    main(Job(**json.loads(sys.argv[1])))
+    run_worker(main, Job)

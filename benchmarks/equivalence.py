@@ -1,11 +1,11 @@
-"""Whether the twins are equivalent, and how often a run may still fail.
+"""Whether the twins are equivalent, and what a failure rate may be.
 
-That no difference is found does not show that there is none. So the claim is
-turned round: the twins count as different until two one-sided t-tests reject,
-each at 5 %, that their difference lies at or beyond either end of a margin
-(TOST; Schuirmann 1987, J. Pharmacokinet. Biopharm. 15:657-680). This is so
-exactly if the 90 % confidence interval lies within the margin. The interval
-is Welch's, which does not assume that both twins vary equally.
+A test that finds no difference does not show that there is none. So the null
+hypothesis is that the twins differ: two one-sided t-tests must reject, each at
+5 %, that their difference lies at or beyond either end of a margin (TOST;
+Schuirmann 1987, J. Pharmacokinet. Biopharm. 15:657-680). They do exactly if the
+90 % confidence interval lies within the margin. The interval is Welch's, which
+does not assume equal variances.
 """
 
 from collections.abc import Sequence
@@ -98,11 +98,11 @@ def clopper_pearson(
 
 
 def difference_of_means(
-    ours: Sequence[float],
-    theirs: Sequence[float],
+    a: Sequence[float],
+    b: Sequence[float],
     confidence: float = 1 - 2 * LEVEL,
 ) -> Interval:
-    """Mean of theirs less mean of ours, with Welch's interval.
+    """Mean of b less mean of a, with Welch's interval.
 
     With d the difference of the means and v = s^2 / n of each sample (s its
     standard deviation, n its size), the interval is d +- t sqrt(v1 + v2). t is
@@ -115,19 +115,19 @@ def difference_of_means(
         ValueError: a sample has fewer than two values.
 
     Example:
-        >>> found = difference_of_means([9.0, 10.0, 11.0], [10.0, 11.0, 12.0])
-        >>> print(f"{found:.2f}")
+        >>> of = difference_of_means([9.0, 10.0, 11.0], [10.0, 11.0, 12.0])
+        >>> print(f"{of:.2f}")
         1.00 (-0.74 to 2.74)
         >>> difference_of_means([10.0, 10.0], [10.0, 10.0])
         Interval(estimate=0.0, low=0.0, high=0.0)
     """
-    sizes = np.array([len(ours), len(theirs)])
+    sizes = np.array([len(a), len(b)])
     if sizes.min() < 2:
         raise ValueError("a standard deviation needs two values or more")
-    difference = float(np.mean(theirs) - np.mean(ours))
-    if not np.ptp(ours) and not np.ptp(theirs):
+    difference = float(np.mean(b) - np.mean(a))
+    if not np.ptp(a) and not np.ptp(b):
         return Interval(difference, difference, difference)
-    squares = np.array([np.var(ours, ddof=1), np.var(theirs, ddof=1)]) / sizes
+    squares = np.array([np.var(a, ddof=1), np.var(b, ddof=1)]) / sizes
     freedom = squares.sum() ** 2 / (squares**2 / (sizes - 1)).sum()
     quantile = stats.t.ppf((1 + confidence) / 2, freedom)
     half = float(quantile * squares.sum() ** 0.5)
@@ -135,25 +135,25 @@ def difference_of_means(
 
 
 def ratio_of_geometric_means(
-    ours: Sequence[float],
-    theirs: Sequence[float],
+    a: Sequence[float],
+    b: Sequence[float],
     confidence: float = 1 - 2 * LEVEL,
 ) -> Interval:
-    """Geometric mean of theirs over that of ours, with Welch's interval.
+    """Geometric mean of b over that of a, with Welch's interval.
 
     exp of ``difference_of_means`` of the logarithms.
 
     Example:
-        >>> found = ratio_of_geometric_means([1.0, 1.1, 0.9], [2.0, 2.2, 1.8])
-        >>> print(f"{found:.2f}")
+        >>> of = ratio_of_geometric_means([1.0, 1.1, 0.9], [2.0, 2.2, 1.8])
+        >>> print(f"{of:.2f}")
         2.00 (1.68 to 2.38)
     """
-    logs = np.log(ours).tolist(), np.log(theirs).tolist()
+    logs = np.log(a).tolist(), np.log(b).tolist()
     return difference_of_means(*logs, confidence).exp()
 
 
 def compare(
-    margin: Margin, ours: Sequence[float], theirs: Sequence[float]
+    margin: Margin, jax: Sequence[float], torch: Sequence[float]
 ) -> tuple[Interval, bool]:
     """The interval, and whether TOST at 5 % shows equivalence.
 
@@ -161,6 +161,8 @@ def compare(
         >>> compare(MARGINS["digits"], [10.0, 9.0, 10.0], [10.0, 10.0, 7.0])[1]
         False
     """
-    of = ratio_of_geometric_means if margin.is_ratio else difference_of_means
-    interval = of(ours, theirs)
+    if margin.is_ratio:
+        interval = ratio_of_geometric_means(jax, torch)
+    else:
+        interval = difference_of_means(jax, torch)
     return interval, margin.low < interval.low and interval.high < margin.high

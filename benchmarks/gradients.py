@@ -3,8 +3,8 @@
 "Early in learning, when G is poor, D can reject samples with high confidence
 ... In this case, log(1 - D(G(z))) saturates." Trains a recipe and measures,
 every few iterations and on the same batch, the norm of the gradient that
-either loss would give G; in JAX and in PyTorch, from the same weights. Draws
-both norms over the iterations, and their ratio against D(G(z)): it is
+either loss would give G, in JAX and in PyTorch from the same weights. Draws
+both norms over the iterations, and their ratio against D(G(z)). The ratio is
 D/(1 - D) where D gives all samples the same probability.
 """
 
@@ -50,7 +50,10 @@ def main(arguments: list[str] | None = None) -> int:
         "--steps", type=int, default=300, help="iterations of the run (300)"
     )
     parser.add_argument(
-        "--every", type=int, default=5, help="iterations between two looks (5)"
+        "--every",
+        type=int,
+        default=5,
+        help="iterations between two evaluations (5)",
     )
     parser.add_argument(
         "--out", type=Path, required=True, help="PNG file to create"
@@ -91,12 +94,12 @@ def gradient_norms(
 
     Returns:
         ``step``, ``fake_probability`` (mean D(G(z)) of that iteration), and
-        the norm of either loss: one array over the looks for each.
+        the norm for either loss: an array over the evaluations for each.
     """
     device = twin.select_device("cpu", config)
     game = twin.from_numpy(twin.create(config, data, device), state)
-    # The first momentum of a fresh SGD is the gradient itself, and a D that
-    # does not move leaves it that of these weights.
+    # The first momentum of a new SGD is the gradient itself. With a learning
+    # rate this small D is constant, so the gradient is that of these weights.
     rule = replace(
         config,
         optimizer="sgd",

@@ -17,25 +17,25 @@ import jax
 
 from benchmarks.spans import Span, cut
 
-# Of a thread: neither is an operator's work, and the second is inside one.
+# Neither is an operator's work; the second is inside one.
 _NO_WORK = ("ThunkExecutor::Execute", "SlinkyThreadPool::Await")
-# Of the names that JAX gives an instruction: control flow, and no layer.
+# Parts of JAX's names that are control flow, not layers.
 _FLOW = re.compile(
     r"jit\(.*|while|body|closed_call|eval_jaxpr|cond|branch_\d+_fun"
 )
 _INSTRUCTION = re.compile(
     r'\s*(?:ROOT )?%?([\w.-]+) = .*? ([\w-]+)\(.*op_name="([^"]*)"'
 )
-# XLA folds a transpose into a product, and names that after the transpose.
-_PRODUCTS = {"dot": "dot_general", "convolution": "conv_general_dilated"}
+# XLA fuses a transpose into a matmul, and names it after the transpose.
+_MATMULS = {"dot": "dot_general", "convolution": "conv_general_dilated"}
 _THUNK = re.compile(r"( *)(?:\d+: )?(k[A-Z]\w*)")
 
 
 def trace(run: Callable[[], float], device: str) -> tuple[float, list[Span]]:
-    """The seconds that ``run`` returns, and what ran meanwhile."""
+    """The seconds that ``run`` returns, and the spans of its trace."""
     options = jax.profiler.ProfileOptions()
     options.python_tracer_level = 0
-    # What a GPU did is seen without it, and launches are slower with it.
+    # It slows launches, and kernels of a GPU are recorded without it.
     options.host_tracer_level = 0 if device == "gpu" else 1
     with TemporaryDirectory() as folder:
         with jax.profiler.trace(folder, profiler_options=options):
@@ -61,11 +61,11 @@ def gpu_spans(planes: Iterable[Any]) -> list[Span]:
 
 
 def host_spans(lines: Iterable[Any]) -> list[Span]:
-    """Operators, also where another thread works for the one that called.
+    """Operators, also on other threads than the one that called them.
 
-    XLA shows an operator on the thread that calls it. It may go on as tasks
-    of a pool's threads, which bear no name but the number under which the
-    operator scheduled them. A worker may meanwhile help another operator.
+    XLA records an operator on the thread that calls it. The operator may
+    continue as tasks on a pool's threads, which have no name but the number
+    under which it scheduled them. Meanwhile a worker may help another operator.
     """
     spans: list[Span] = []
     scheduled: list[Span] = []  # moments, labelled by the task
@@ -117,7 +117,7 @@ def _callers(spans: list[Span], scheduled: list[Span]) -> dict[int, Any]:
 
 
 def origins(dump: Path) -> dict[str, str]:
-    """What JAX calls the instructions of XLA's largest program.
+    """JAX's names of the instructions of XLA's largest program.
 
     Args:
         dump: the folder of ``--xla_dump_to``.
@@ -132,8 +132,8 @@ def origins(dump: Path) -> dict[str, str]:
         if match := _INSTRUCTION.match(line):
             name, kind, path = match.groups()
             *layers, operation = path.split("/")
-            layers = [part for part in layers if not _FLOW.fullmatch(part)]
-            operation = _PRODUCTS.get(kind, operation)
+            layers = [layer for layer in layers if not _FLOW.fullmatch(layer)]
+            operation = _MATMULS.get(kind, operation)
             found[with_underscores(name)] = "/".join([*layers, operation])
     return found
 
@@ -157,9 +157,9 @@ def thunks(dump: Path) -> dict[str, dict[str, int]] | None:
     Returns:
         Thunks by kind, of the loop over iterations where there is one:
         ``single``, launched one by one, and ``captured``, in command buffers.
-        None where the dump has none, as that of a CPU.
+        None if the dump has none, as on a CPU.
     """
-    rows: list[tuple[list[str], str]] = []  # kinds around a thunk, its own
+    rows: list[tuple[list[str], str]] = []  # kinds around a thunk; its kind
     around: list[tuple[int, str]] = []
     for line in _largest(dump, "*.thunk_sequence*.txt").splitlines():
         if match := _THUNK.match(line):

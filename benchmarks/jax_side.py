@@ -1,4 +1,4 @@
-"""What the benchmark asks of JAX beside training: settings and counters."""
+"""What the benchmark needs from JAX: settings, counters, peak rates."""
 
 from collections.abc import Callable
 from math import prod
@@ -38,13 +38,13 @@ def graph_breaks() -> int:
 
 
 def set_matmul(name: str) -> None:
-    """Products of float32: ``tf32`` on a GPU, or every bit of them."""
+    """Sets float32 matmuls to ``tf32`` on a GPU, or to full precision."""
     precision = "tensorfloat32" if name == "tf32" else "highest"
     jax.config.update("jax_default_matmul_precision", precision)
 
 
 def settings() -> dict[str, Any]:
-    """What decides the speed, as it is set."""
+    """The settings that decide the speed."""
     return {
         "matmul_precision": jax.config.values["jax_default_matmul_precision"],
         "x64": jax.config.values["jax_enable_x64"],
@@ -58,8 +58,11 @@ def synchronise(tree: Any) -> None:
     jax.block_until_ready(tree)
 
 
-def reads_host(call: Callable[[Any], Any], game: Any) -> str | None:
-    """Where a run waits for a number, or None: traced, there are none."""
+def host_sync(call: Callable[[Any], Any], game: Any) -> str | None:
+    """Where a run synchronises with the host, or None.
+
+    A traced run has no numbers that the host could read.
+    """
     try:
         jax.eval_shape(call, game)
     except (jax.errors.JAXTypeError, TypeError) as error:
@@ -67,19 +70,19 @@ def reads_host(call: Callable[[Any], Any], game: Any) -> str | None:
     return None
 
 
-def types_of_products(call: Callable[[Any], Any], game: Any) -> set[str]:
-    """What products of matrices and convolutions take in a run."""
-    return _types_of_products(jax.make_jaxpr(call)(game).jaxpr)
+def matmul_dtypes(call: Callable[[Any], Any], game: Any) -> set[str]:
+    """Data types that matmuls and convolutions of a run take."""
+    return _matmul_dtypes(jax.make_jaxpr(call)(game).jaxpr)
 
 
-def _types_of_products(jaxpr: Any) -> set[str]:
-    found = set()
+def _matmul_dtypes(jaxpr: Any) -> set[str]:
+    dtypes = set()
     for equation in jaxpr.eqns:
         if equation.primitive.name in ("dot_general", "conv_general_dilated"):
-            found |= {str(a.aval.dtype) for a in equation.invars}
+            dtypes |= {str(a.aval.dtype) for a in equation.invars}
         for inner in jaxprs_in_params(equation.params):
-            found |= _types_of_products(inner)
-    return found
+            dtypes |= _matmul_dtypes(inner)
+    return dtypes
 
 
 def drawn(config: Config, data: Any, device: Any) -> Callable[[int], Any]:
@@ -91,20 +94,23 @@ def drawn(config: Config, data: Any, device: Any) -> Callable[[int], Any]:
 
 
 def seed_of(game: Any, _: list[Any], i: int) -> Any:
-    """One of the games that ``stack_games`` made one of."""
+    """One of the games that ``stack_games`` stacked."""
     return jax.tree.map(lambda leaf: leaf[i], game)
 
 
 def gemm(n: int, dtype: str, seconds: float) -> float:
-    """FLOP/s of products of two n x n matrices, for so many seconds."""
-    # Random: a product of ones draws less power, and some chips go faster.
+    """GEMM speed: FLOP/s of n x n matmuls, measured for some seconds."""
+    # Random: a matmul of ones draws less power, and some chips run faster.
     a = jax.random.normal(jax.random.key(0), (n, n), dtype)
-    product = jax.jit(lambda a: a @ a)
-    return 2 * n**3 * calls_per_second(lambda: product(a), synchronise, seconds)
+    matmul = jax.jit(lambda a: a @ a)
+    return 2 * n**3 * calls_per_second(lambda: matmul(a), synchronise, seconds)
 
 
 def bandwidth(n: int, seconds: float) -> float:
-    """Bytes/s of a += b / 2 on n numbers: two are read, one is written."""
+    """Memory bandwidth test (STREAM): bytes/s of a += b / 2, n elements.
+
+    Two arrays are read and one is written.
+    """
     a, b = jnp.ones(n, jnp.float32), jnp.ones(n, jnp.float32)
     add = jax.jit(lambda a, b: a + b / 2, donate_argnums=0)
 
@@ -117,20 +123,20 @@ def bandwidth(n: int, seconds: float) -> float:
 
 
 def peak_bytes() -> int | None:
-    """The most memory of a GPU that was held; None without one."""
+    """Peak memory of the GPU; None without one."""
     statistics = jax.local_devices()[0].memory_stats()
     return statistics["peak_bytes_in_use"] if statistics else None
 
 
 def count_flops(game: Any, batch: Any) -> int:
-    """Of the products in the traced step, as written for a CPU."""
+    """FLOP of the matmuls in the traced step, as written for a CPU."""
     closed = jax.make_jaxpr(type(game).step)(game, batch)
     used = [True] * len(closed.jaxpr.outvars)
     return _flops(partial_eval.dce_jaxpr(closed.jaxpr, used)[0])
 
 
 def _flops(jaxpr: Any) -> int:
-    """What is written twice counts once, as XLA computes it."""
+    """Counts repeated operations once, as XLA computes them."""
     total = 0
     known: dict[str, Any] = {}  # equations by their text
     first: dict[int, Any] = {}  # what stands for an array computed again
@@ -151,7 +157,7 @@ def _flops(jaxpr: Any) -> int:
                 * prod(equation.outvars[0].aval.shape)
                 * prod(shape[axis] for axis in contracted)
             )
-        elif name == "cond":  # by platform: the one in products is the CPU's
+        elif name == "cond":  # by platform: the one of matmuls is the CPU's
             total += max(_flops(branch.jaxpr) for branch in params["branches"])
         elif "jaxpr" in params or "call_jaxpr" in params:
             inner = params.get("jaxpr", params.get("call_jaxpr"))

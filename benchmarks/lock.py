@@ -1,4 +1,4 @@
-"""Files that one command at a time may work on."""
+"""A lock on a file, so that one command at a time writes it."""
 
 import fcntl
 import os
@@ -12,37 +12,37 @@ from experiment.config import InputError
 
 @contextmanager
 def hold(path: Path) -> Iterator[None]:
-    """Keeps other commands off ``path`` as long as the context lasts.
+    """Locks ``path`` against other commands within the context.
 
-    The lock is on a file beside it, for ``path`` itself is replaced as it
-    grows. It ends with its process, however that ends: a file that a killed
-    one left beside locks nobody out.
+    The lock is on a file next to it, because ``path`` itself is replaced as it
+    grows. The system releases it when the process ends, even if it is killed:
+    a lock file that is left over locks nobody out.
 
     Raises:
         InputError: another process holds it.
     """
-    beside = path.with_name(f"{path.name}.lock")
-    file = _lock(beside, path)
+    lock_file = path.with_name(f"{path.name}.lock")
+    file = _lock(lock_file, path)
     try:
         yield
     finally:
-        beside.unlink(missing_ok=True)
+        lock_file.unlink(missing_ok=True)
         file.close()
 
 
-def _lock(beside: Path, path: Path) -> TextIO:
+def _lock(lock_file: Path, path: Path) -> TextIO:
     while True:
-        file = beside.open("a")
+        file = lock_file.open("a")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             file.close()
             raise InputError(
-                f"--out {path}: another command is at work on it; wait until "
-                "it ends, or name another --out"
+                f"--out {path}: another command is writing it; wait until it "
+                "ends, or name another --out"
             ) from error
         # Its last holder may have removed it since it was opened.
         with suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(file.fileno()), beside.stat()):
+            if os.path.samestat(os.fstat(file.fileno()), lock_file.stat()):
                 return file
         file.close()

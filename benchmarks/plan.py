@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.variants import STEPS, iterations, parse
-from benchmarks.worker import Job
+from benchmarks.variant_names import STEPS, iterations, parse
+from benchmarks.worker import TimingJob
 from experiment.config import InputError
 from experiment.machine import describe_machine
 from experiment.recipes import recipe
@@ -26,9 +26,9 @@ OTHERS = {
     "torch compile, torch reduce-overhead, torch graph, "
     "torch compile-graph-10, torch device, torch seeds-8, torch tutorial",
 }
-SWEEP = (1, 4, 16, 64, 256)  # seeds at once
+SWEEP = (1, 4, 16, 64, 256)  # seeds trained together
 GEMM = {"cpu": 1536, "gpu": 8192}
-STREAMED = {"cpu": 2**26, "gpu": 2**28}  # numbers, that no cache holds
+STREAMED = {"cpu": 2**26, "gpu": 2**28}  # elements, more than a cache holds
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,23 @@ class Plan:
     """What to measure, and how long.
 
     Attributes:
+        device: ``cpu`` or ``gpu``.
+        matmul: ``strict``, ``tf32`` or ``bfloat16``.
         workloads: recipes, or ``recipe:batch-size``.
-        variants: names, the most telling first.
-        minutes: no set starts that would end after them, by the longest yet;
-            None for as long as it takes.
-        patience: seconds for a worker to pass its gates, or to get ready.
-        at_once: processes that start and compile side by side. If more than
-            one, those of all workloads start together; their first calls then
-            take longer than alone. Blocks are timed alone in any case.
+        variants: names, the most important first.
+        rounds: of a repetition.
+        repetitions: of all processes.
+        block_seconds: the least that a block takes.
+        minutes: no repetition starts that would end later, judged by the
+            longest so far; None without a limit.
+        patience: seconds for a worker to pass its validity checks, or to
+            get ready.
+        jobs: processes that start and compile concurrently. If more than one,
+            those of all workloads start together; their first calls then take
+            longer than alone. Blocks are timed alone in any case.
+
+    Raises:
+        InputError: a value is out of its range.
     """
 
     device: str
@@ -51,11 +60,11 @@ class Plan:
     workloads: tuple[str, ...]
     variants: tuple[str, ...]
     rounds: int
-    sets: int
+    repetitions: int
     block_seconds: float
-    minutes: float | None
+    minutes: float | None = None
     patience: float = 900.0
-    at_once: int = 1
+    jobs: int = 1
 
     def __post_init__(self):
         """Checks every value."""
@@ -63,14 +72,14 @@ class Plan:
             workload(name)
         for name in self.variants:
             parse(name)
-        for option in ("rounds", "sets"):
-            if not 1 <= getattr(self, option) <= 1000:
+        for name in ("rounds", "repetitions"):
+            if not 1 <= getattr(self, name) <= 1000:
                 raise InputError(
-                    f"--{option} is {getattr(self, option)}: it must be from "
-                    "1 to 1000"
+                    f"--{name} is {getattr(self, name)}: it must be from 1 to "
+                    "1000"
                 )
-        if self.at_once < 1:
-            raise InputError(f"--at-once is {self.at_once}: it must be from 1")
+        if self.jobs < 1:
+            raise InputError(f"--jobs is {self.jobs}: it must be at least 1")
         times = {"--budget": self.minutes, "--block": self.block_seconds}
         for option, value in times.items():
             if value is not None and not 0 < value < 1e6:
@@ -78,12 +87,27 @@ class Plan:
                     f"{option} is {value}: it must be a positive number"
                 )
 
+    def contents(self) -> dict[str, Any]:
+        """What a file keeps of a plan, by the keys of its schema."""
+        return {
+            "device": self.device,
+            "matmul": self.matmul,
+            "workloads": list(self.workloads),
+            "variants": list(self.variants),
+            "rounds": self.rounds,
+            "sets": self.repetitions,
+            "block_seconds": self.block_seconds,
+            "minutes": self.minutes,
+            "patience": self.patience,
+            "at_once": self.jobs,
+        }
+
 
 def workload(name: str) -> tuple[str, int]:
     """Recipe and batch size of a workload.
 
     Raises:
-        InputError: there is no such recipe, or no such batch of it.
+        InputError: there is no such recipe, or no such batch size.
 
     Example:
         >>> workload("mlp"), workload("lecture:512")
@@ -100,19 +124,19 @@ def workload(name: str) -> tuple[str, int]:
     digits = size.isascii() and size.isdecimal()
     if not digits or not 1 <= int(size) <= LARGEST_BATCH:
         raise InputError(
-            f"workload {name!r}: a batch size is a whole number from 1 to "
+            f"workload {name!r}: a batch size is an integer from 1 to "
             f"{LARGEST_BATCH:,}"
         )
     return kind, int(size)
 
 
-def job_of(plan: Plan, name: str, variant: str, check: bool) -> Job:
-    """What the worker of a variant of a workload is to do."""
+def job_of(plan: Plan, name: str, variant: str, check: bool) -> TimingJob:
+    """The job of the worker of a variant of a workload."""
     kind, size = workload(name)
     usual = recipe(kind).batch_size
     # Fewer iterations of a large batch, so that a call takes as long.
     calls = FASTER[plan.device] * CALLS[kind] * usual // max(usual, size)
-    return Job(
+    return TimingJob(
         variant,
         kind,
         size,
@@ -127,7 +151,7 @@ def job_of(plan: Plan, name: str, variant: str, check: bool) -> Job:
 
 
 def require_same(plan: Plan, results: Mapping[str, Any], path: Path) -> None:
-    """Whether sets of a plan may be added to those of a file.
+    """Checks that repetitions of a plan may be added to those of a file.
 
     Raises:
         InputError: the file is of another machine, or of another plan.
@@ -140,11 +164,11 @@ def require_same(plan: Plan, results: Mapping[str, Any], path: Path) -> None:
                 f"--add: {path} was measured on another machine ({what} "
                 f"{earlier.get(what)}, here {value}): choose another --out"
             )
+    contents = plan.contents()
     for name in ("device", "matmul", "workloads", "variants", "rounds"):
-        ours, theirs = getattr(plan, name), results["plan"][name]
-        ours = list(ours) if isinstance(ours, tuple) else ours
-        if ours != theirs:
+        kept, wanted = results["plan"][name], contents[name]
+        if kept != wanted:
             raise InputError(
-                f"--add: {path} is of another plan ({name} {theirs}, now "
-                f"{ours}): choose another --out"
+                f"--add: {path} is of another plan ({name} {kept}, now "
+                f"{wanted}): choose another --out"
             )

@@ -1,4 +1,4 @@
-"""The processes of the ladder: one for each variant, asked in lines of JSON."""
+"""Worker processes: started with a job, asked by a line, answering in JSON."""
 
 import json
 import os
@@ -12,15 +12,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.variants import xla_flags
-from benchmarks.worker import Job
+from benchmarks.variant_names import xla_flags
+from benchmarks.worker import TimingJob
 
-# They would bind PyTorch and not XLA: each takes the threads of its default.
+# They would bind PyTorch and not XLA: each uses its default number of threads.
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class WorkerError(Exception):
-    """A worker ended, hung, or said what is no answer."""
+    """A worker ended, hung, or answered with something else than JSON."""
 
 
 class Worker:
@@ -38,12 +38,12 @@ class Worker:
         )
 
     def fileno(self) -> int:
-        """Of its answers, so that ``select`` can wait for several workers."""
+        """The descriptor of its answers, for ``select`` on several workers."""
         assert self._process.stdout is not None
         return self._process.stdout.fileno()
 
     def ask(self) -> None:
-        """Asks for the next thing: to get ready, and then for a block each."""
+        """Asks for the next answer: to compile, to warm up, or for a block."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(b"\n")
@@ -52,7 +52,7 @@ class Worker:
             raise WorkerError(f"{self.name} ended") from error
 
     def answer(self, seconds: float) -> dict[str, Any]:
-        """The next answer, awaited for so many seconds.
+        """The next answer, awaited for at most ``seconds``.
 
         Raises:
             WorkerError: there is none.
@@ -62,26 +62,26 @@ class Worker:
             left = max(0.0, end - time.monotonic())
             if not select.select([self], [], [], left)[0]:
                 raise WorkerError(f"{self.name} hung for {seconds:.0f} s")
-            part = os.read(self.fileno(), 1 << 16)
-            if not part:
+            chunk = os.read(self.fileno(), 1 << 16)
+            if not chunk:
                 raise WorkerError(
                     f"{self.name} ended: killed, or with its message above"
                 )
-            self._unread += part
+            self._unread += chunk
         line, self._unread = self._unread.split(b"\n", 1)
         try:
             return json.loads(line)
         except ValueError as error:
-            raise WorkerError(f"{self.name} said {line[:80]!r}") from error
+            raise WorkerError(f"{self.name} answered {line[:80]!r}") from error
 
     def stop(self) -> None:
-        """Ends the process."""
+        """Kills the process."""
         self._process.kill()
         self._process.wait()
 
 
-def starter(device: str, cache: Path) -> Callable[[Job], Worker]:
-    """Starts the process of a job, with a cache of programs of its own."""
+def starter(device: str, cache: Path) -> Callable[[TimingJob], Worker]:
+    """A function that starts the process of a job, with its own cache."""
     environment = {
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
@@ -90,18 +90,18 @@ def starter(device: str, cache: Path) -> Callable[[Job], Worker]:
         environment |= {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
     command = [sys.executable, "-m", "benchmarks.worker"]
 
-    def start(job: Job) -> Worker:
-        # Cold in the first set, warm in the others; none finds another's.
-        # No blank: g++ would take it for the end of a name.
+    def start(job: TimingJob) -> Worker:
+        # Cold in the first repetition and warm in the others: each variant has
+        # a separate cache. No blank: g++ would take it for the end of a name.
         name = f"{job.recipe}-{job.batch_size}-{job.variant}-{job.check}"
         programs = cache / re.sub(r"[ /]", "-", name)
         flags = os.environ.get("XLA_FLAGS", ""), xla_flags(job.variant)
-        own = {
+        caches = {
             "XLA_FLAGS": " ".join(flags).strip(),
             "JAX_COMPILATION_CACHE_DIR": str(programs / "jax"),
             "TORCHINDUCTOR_CACHE_DIR": str(programs / "torch"),
         }
         arguments = [*command, json.dumps(asdict(job))]
-        return Worker(job.variant, arguments, **environment, **own)
+        return Worker(job.variant, arguments, **environment, **caches)
 
     return start

@@ -1,7 +1,7 @@
 """Where an iteration's time goes: operators of a CPU, or kernels of a GPU.
 
-A fresh process profiles each variant of a workload: it times runs without a
-tracer, which slows what it watches, and then traces as many of that length.
+A fresh process profiles each variant of a workload. It times runs without a
+tracer, because a tracer slows a run, and then traces as many of that length.
 """
 
 import json
@@ -17,9 +17,9 @@ from typing import Any
 from benchmarks.plan import workload
 from benchmarks.processes import Worker, WorkerError
 from benchmarks.profile_report import describe_variant, page
-from benchmarks.profile_worker import Job
+from benchmarks.profile_worker import ProfileJob
 from benchmarks.schema import read_json
-from benchmarks.variants import parse, xla_flags
+from benchmarks.variant_names import parse, xla_flags
 from experiment.config import InputError
 from experiment.files import replace_text
 from experiment.machine import describe_machine
@@ -36,7 +36,7 @@ class Plan:
     Attributes:
         device: ``cpu`` or ``gpu``.
         workloads: recipes, or ``recipe:batch-size``.
-        variants: see ``benchmarks.variants``.
+        variants: see ``benchmarks.variant_names``.
         steps: iterations of a run.
     """
 
@@ -63,15 +63,16 @@ def measure(
     """Profiles, and writes the file and its page after every variant.
 
     Args:
-        plan: what.
-        out: the JSON file; the page has its name, but .md.
-        say: told of the progress.
+        plan: what to profile.
+        out: the JSON file; the page has its name with .md.
+        say: takes a line of progress.
 
     Raises:
-        InputError: the device cannot be used, or every variant is refused.
+        InputError: the device is not supported, or every variant is excluded.
 
     Returns:
-        What the file has; ``failed`` says how a worker ended, if one did.
+        The contents of the file; ``failed`` says how a worker ended, if one
+        did.
     """
     results: dict[str, Any] = {
         "schema": SCHEMA,
@@ -84,31 +85,31 @@ def measure(
     }
     for name in plan.workloads:
         recipe, batch_size = workload(name)
-        of: dict[str, Any] = {
+        profiles: dict[str, Any] = {
             "recipe": recipe,
             "batch_size": batch_size,
             "refused": {},
             "variants": {},
         }
-        results["workloads"][name] = of
+        results["workloads"][name] = profiles
         for variant in plan.variants:
             say(f"{name}, {variant}")
             try:
-                found = _profile(plan, name, variant)
+                profiled = _profile(plan, name, variant)
             except WorkerError as error:
                 results["failed"] = f"{name}: {error}"
                 say(f"error: {results['failed']}; {_kept(results, out)}")
                 _write(results, out)
                 return results
-            if refusal := found.get("refused"):
-                of["refused"][variant] = refusal
-                say(f"  it has no profile: {refusal}")
+            if reason := profiled.get("excluded"):
+                profiles["refused"][variant] = reason
+                say(f"  it is excluded: {reason}")
             else:
-                of["variants"][variant] = found
-                say(f"  {describe_variant(found, plan.steps)}")
+                profiles["variants"][variant] = profiled
+                say(f"  {describe_variant(profiled, plan.steps)}")
             _write(results, out)
     if not _has_profiles(results):
-        raise InputError(f"no variant has a profile: {out} is not written")
+        raise InputError(f"every variant is excluded: {out} is not written")
     return results
 
 
@@ -118,24 +119,26 @@ def _profile(plan: Plan, name: str, variant: str) -> dict[str, Any]:
         flags = os.environ.get("XLA_FLAGS", "")
         environment = {
             "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
-            # A program that was compiled before leaves no dump.
+            # XLA dumps no program that it takes from the cache.
             "JAX_ENABLE_COMPILATION_CACHE": "false",
             "XLA_FLAGS": f"{flags} {xla_flags(variant)} --xla_dump_to={dump}",
-            "KINETO_LOG_LEVEL": "6",  # PyTorch's tracer tells what it does
+            "KINETO_LOG_LEVEL": "6",  # else PyTorch's tracer logs
         }
         if plan.device == "cpu":
             environment |= {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
-        job = Job(variant, recipe, batch_size, plan.steps, plan.device, dump)
+        job = ProfileJob(
+            variant, recipe, batch_size, plan.steps, plan.device, dump
+        )
         worker = Worker(
             variant, [*_WORKER, json.dumps(asdict(job))], **environment
         )
         try:
-            found = worker.answer(PATIENCE)
+            answer = worker.answer(PATIENCE)
         finally:
             worker.stop()
-    if reason := found.get("unusable"):
+    if reason := answer.get("unsupported"):
         raise InputError(reason)
-    return found
+    return answer
 
 
 def _write(results: dict[str, Any], out: Path) -> None:
@@ -155,7 +158,7 @@ def _kept(results: Mapping[str, Any], out: Path) -> str:
 
 
 def load_profile(path: Path) -> dict[str, Any]:
-    """What ``measure`` wrote.
+    """The contents of a file of ``measure``, verified.
 
     Raises:
         InputError: the file is damaged, or of another schema or version.

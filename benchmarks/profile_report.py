@@ -1,4 +1,4 @@
-"""The page of a profile."""
+"""The page of profiles: where an iteration's time goes."""
 
 import html
 from collections import defaultdict
@@ -8,24 +8,24 @@ from typing import Any
 from experiment.pages import describe, markdown_table
 
 SHOWN = 10  # operators of a table
-ALIKE = 0.05  # within which runs with and without the tracer must agree
+ALIKE = 0.05  # runs with and without the tracer must agree within it
 _PROFILED_GRAPHS = "--xla_enable_command_buffers_during_profiling=true"
-_BUSY = (
-    "Busy: how long at least one {operator} ran in the fastest traced run, "
-    "over the time of the fastest run without a tracer, which slows launches. "
-    "Unknown where it would exceed 105 %, or where the tracer would have made "
-    "a run faster by more than 5 %: other processes were in the way. "
+_UTILISATION = (
+    "Utilisation: how long at least one {operator} ran in the fastest traced "
+    "run, over the time of the fastest run without a tracer, because a tracer "
+    "slows launches. It is unknown if it would exceed 105 %, or if traced runs "
+    "were faster by more than 5 %: then background load affected the runs. "
     "Time: of an iteration, in the traced run; what runs inside another "
     "{operator} counts there alone. Share: of the time of all {operator}s."
 )
 _LEGEND = {
-    "cpu": _BUSY.format(operator="operator")
-    + " Of JAX, the tracer sees the threads of every operator, and its time "
-    "is their sum: it may exceed that of the iteration. Of PyTorch, it sees "
-    "the calling thread alone, which dispatches the operators, takes part in "
-    "their work and waits for their other threads: the two tables' times are "
-    "not of the same kind, their busy shares are.",
-    "gpu": _BUSY.format(operator="kernel")
+    "cpu": _UTILISATION.format(operator="operator")
+    + " JAX's tracer records the threads of every operator, and its time is "
+    "their sum: it may exceed that of the iteration. PyTorch's records the "
+    "calling thread alone, which dispatches the operators, takes part in their "
+    "work and waits for their other threads. So the times of the two tables "
+    "cannot be compared; their utilisation can.",
+    "gpu": _UTILISATION.format(operator="kernel")
     + " Copies and fills of memory count as kernels.",
 }
 
@@ -35,8 +35,8 @@ def page(results: Mapping[str, Any]) -> str:
     plan = results["plan"]
     sections = [
         "# Where an iteration's time goes",
-        f"{_hardware(results)}; float32. {plan['steps']} iterations a run; a "
-        "fresh process for each variant.",
+        f"{_hardware(results)}; float32. {plan['steps']} iterations a run; "
+        "each variant in its own process.",
         _LEGEND[plan["device"]],
     ]
     if plan["device"] == "gpu":
@@ -47,27 +47,27 @@ def page(results: Mapping[str, Any]) -> str:
         recipe = name.partition(":")[0]
         sections.append(f"## {recipe}, batch {of['batch_size']}")
         for variant, reason in of["refused"].items():
-            sections.append(f"{variant} has no profile: {_plain(reason)}.")
+            sections.append(f"{variant} is excluded: {_plain(reason)}.")
         for variant, profile in of["variants"].items():
             sections += [f"### {variant}", *_section(profile, plan)]
     return "\n\n".join(sections) + "\n"
 
 
 def describe_variant(profile: Mapping[str, Any], steps: int) -> str:
-    """One line: the time of an iteration, and how much of it is busy."""
+    """One line: the time of an iteration, and the utilisation."""
     seconds, traced = min(profile["seconds"]), min(profile["traced_seconds"])
     calls = sum(of["calls"] for of in profile["operators"])
     microseconds = sum(of["microseconds"] for of in profile["operators"])
-    at_once = microseconds * steps / 1e6 / profile["busy_seconds"]
+    concurrent = microseconds * steps / 1e6 / profile["busy_seconds"]
     share = profile["busy_seconds"] / seconds
-    busy = f"{share:.0%} ({at_once:.2f} at once)"
+    utilisation = f"{share:.0%} ({concurrent:.2f} concurrent)"
     if share > 1 + ALIKE or traced < (1 - ALIKE) * seconds:
-        busy = "unknown"
+        utilisation = "unknown"
     return (
         f"{1000 * seconds / steps:.3f} ms an iteration without the tracer "
         f"(slowest run: {1000 * max(profile['seconds']) / steps:.3f}), "
         f"{1000 * traced / steps:.3f} ms with it; "
-        f"{calls:,.0f} calls; busy {busy}"
+        f"{calls:,.0f} calls; utilisation {utilisation}"
     )
 
 
@@ -87,7 +87,7 @@ def _command_buffers(flags: str) -> str:
     kind = "with" if _PROFILED_GRAPHS in flags.split() else "without"
     return (
         f"XLA was traced {kind} command buffers (CUDA graphs); the runs "
-        "without a tracer have those that its flags allow: "
+        "without a tracer have those that XLA_FLAGS allow: "
         f"{_plain(flags) or 'the default ones'}."
     )
 
@@ -137,7 +137,7 @@ def _cells(
 
 
 def _by_operation(operators: Sequence[Mapping[str, Any]]) -> str:
-    """By the operation of JAX alone: in any layer, of either network."""
+    """Times by JAX's operation, summed over layers and networks."""
     sums: dict[str, float] = defaultdict(float)
     for of in operators:
         operation = of["origin"].rpartition("/")[2] or "unknown"
@@ -158,11 +158,11 @@ def _launches(thunks: Mapping[str, Mapping[str, int]] | None) -> str:
         for key in ("single", "captured")
     )
     return (
-        "XLA's thunks, of its loop over iterations if it has one: "
+        "XLA's thunks (of its loop over iterations, if it has one): "
         f"{single or 'none'}; in command buffers: {captured or 'none'}."
     )
 
 
 def _plain(text: str) -> str:
-    """What Markdown takes for nothing but text, also in a table."""
+    """Escapes what Markdown would not take for text, also in a table."""
     return html.escape(text, quote=False).replace("|", "\\|")

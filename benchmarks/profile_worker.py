@@ -1,12 +1,9 @@
 """A process that profiles one variant, ``python -m benchmarks.profile_worker``.
 
-It answers in a line of JSON: the times of runs without a tracer, those of as
-many with it, and what it saw in the fastest of them.
+It answers in one line of JSON: the times of runs without a tracer, those of as
+many traced runs, and what the tracer recorded in the fastest of them.
 """
 
-import json
-import signal
-import sys
 import time
 import traceback
 from dataclasses import dataclass
@@ -15,82 +12,69 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from benchmarks.jobs import Job, describe_error, open_answers, run_worker
 from benchmarks.spans import total
-from benchmarks.variants import Variant, build, parse, side_of
-from benchmarks.worker import describe_error
+from benchmarks.variant_names import parse
+from benchmarks.variants import Variant, build, side_of
 from experiment.config import InputError
 from experiment.data import load_at_hand
 from experiment.recipes import recipe
 
-# The fastest run of each kind counts: others slow a run, and speed up none.
+# The fastest run of each kind counts: other processes can only slow a run.
 RUNS = 5
 
 
 @dataclass(frozen=True)
-class Job:
-    """What a worker is to do.
+class ProfileJob(Job):
+    """A variant to profile.
 
     Attributes:
-        variant: see ``benchmarks.variants``.
-        recipe: the workload.
-        batch_size: its m.
-        steps: iterations of a run.
-        device: ``cpu`` or ``gpu``.
         dump: the folder that XLA_FLAGS has XLA write its programs to.
     """
 
-    variant: str
-    recipe: str
-    batch_size: int
-    steps: int
-    device: str
     dump: str
 
 
-def main(job: Job) -> None:
+def main(job: ProfileJob) -> None:
     """Profiles, and answers once."""
-    answers, sys.stdout = sys.stdout, sys.stderr
-
-    def answer(**values: Any) -> None:
-        print(json.dumps(values), file=answers, flush=True)
-
+    answer = open_answers()
     config = recipe(job.recipe, batch_size=job.batch_size)
     side = side_of(job.variant)
-    # Before anything is compiled, for it has PyTorch name what it compiles.
+    # Before anything is compiled: it has PyTorch name what it compiles.
     tracer = import_module(f"benchmarks.{parse(job.variant)[0]}_profile")
     try:
         data = load_at_hand(config)
         device = side.twin.select_device(job.device, config)
     except InputError as error:
-        answer(unusable=str(error))
+        answer(unsupported=str(error))
         return
     side.set_matmul("strict")
     data = data.astype(config.dtype, copy=False)
     try:
-        variant = build(job.variant, config, data, device, job.steps)
-        found = profile(job, variant, side, tracer)
-    except Exception as error:  # the form's own: the others go on
+        variant = build(job.variant, config, data, device, job.iterations)
+        profiled = profile(job, variant, side, tracer)
+    except Exception as error:  # of this variant only: the others continue
         if not isinstance(error, InputError):
             traceback.print_exc()
-        found = {"refused": describe_error(error)}
-    answer(**found)
+        profiled = {"excluded": describe_error(error)}
+    answer(**profiled)
 
 
 def profile(
-    job: Job, variant: Variant, side: Any, tracer: Any
+    job: ProfileJob, variant: Variant, side: Any, tracer: Any
 ) -> dict[str, Any]:
     """Seconds of untraced and traced runs; operators, of an iteration each.
 
     Raises:
-        InputError: the variant is not for this device, or the tracer saw
-            nothing.
+        InputError: this device does not support the variant, or the tracer
+            recorded nothing.
     """
     game = variant.create()
 
     def run() -> float:
         nonlocal game
         start = time.perf_counter()
-        game, metrics = variant.run(game, job.steps)
+        game, metrics = variant.run(game, job.iterations)
         side.synchronise((game, metrics))
         return time.perf_counter() - start
 
@@ -100,8 +84,8 @@ def profile(
     _, spans = min(traces, key=itemgetter(0))
     totals, busy = total(spans)
     if not totals:
-        raise InputError("the tracer saw no operator or kernel")
-    found = {
+        raise InputError("the tracer recorded no operator or kernel")
+    profiled = {
         "seconds": untraced,
         "traced_seconds": [seconds for seconds, _ in traces],
         "busy_seconds": busy / 1e6,
@@ -109,8 +93,8 @@ def profile(
         "operators": [
             {
                 "name": of.name,
-                "calls": of.calls / job.steps,
-                "microseconds": of.microseconds / job.steps,
+                "calls": of.calls / job.iterations,
+                "microseconds": of.microseconds / job.iterations,
             }
             for of in totals
         ],
@@ -118,12 +102,11 @@ def profile(
     if parse(job.variant)[0] == "jax":
         dump = Path(job.dump)
         names = tracer.origins(dump)
-        for of in found["operators"]:
+        for of in profiled["operators"]:
             of["origin"] = names.get(tracer.with_underscores(of["name"]), "")
-        found["thunks"] = tracer.thunks(dump)
-    return found
+        profiled["thunks"] = tracer.thunks(dump)
+    return profiled
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command ends it
-    main(Job(**json.loads(sys.argv[1])))
+    run_worker(main, ProfileJob)

@@ -1,4 +1,4 @@
-"""Reading of JSON files that commands of the benchmark wrote."""
+"""Reading and verification of the JSON files that the benchmark writes."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -20,25 +20,27 @@ def read_json(
 
     Args:
         path: of the file.
-        schema: that it must have.
+        schema: the name that it must have.
         version: likewise.
-        command: of the benchmark, that writes such files.
-        verb: what to do again where the file is of no use.
-        verify: raises what a missing or spoilt value raises.
+        command: of the benchmark that writes such files.
+        verb: what the user must do again if the file is invalid.
+        verify: raises an error if a value is missing or invalid.
 
     Raises:
-        InputError: the file is no JSON or cut short, of another schema or
+        InputError: the file is not JSON, is truncated, has another schema or
             version, or fails ``verify``; the message names it.
     """
     try:
         contents = json.loads(path.read_text())
     except ValueError as error:
         raise InputError(
-            f"{path} is damaged or cut short ({error}): {verb} again"
+            f"{path} is damaged or truncated ({error}): {verb} again"
         ) from error
     found = contents.get("schema") if isinstance(contents, dict) else None
     if found != schema:
-        raise InputError(f"{path} is no file of python -m benchmarks {command}")
+        raise InputError(
+            f"{path} is not a file of python -m benchmarks {command}"
+        )
     if contents.get("version") != version:
         raise InputError(
             f"{path} is {schema} version {contents.get('version')!r}, not "
@@ -48,6 +50,6 @@ def read_json(
         verify(contents)
     except (LookupError, TypeError, AttributeError, ValueError) as error:
         raise InputError(
-            f"{path} lacks or spoils {error}: {verb} again"
+            f"{path} has a missing or invalid value, {error}: {verb} again"
         ) from error
     return contents

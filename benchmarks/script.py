@@ -1,50 +1,40 @@
 """What a session on a rented GPU does, and its rehearsal on a CPU."""
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 
-from benchmarks.epochs import SAMPLES
+from benchmarks import epochs, plan, profile
 
 
 @dataclass(frozen=True)
 class Script:
     """What a session does.
 
+    ``timed`` and ``profiled`` have no variants yet: the session takes the best
+    of each twin by ``scout``. Both ladders get the minutes that are left.
+
     Attributes:
-        device: ``gpu``, or ``cpu`` for a rehearsal.
-        matmul: products of the ladder.
-        steps: which tests of the rung, as pytest's -k; all if empty.
-        workloads: the most telling first.
-        forms: of which the ladder's sets time the best of each twin.
-        rounds: of the scout, then of a set.
-        sets: of the ladder.
-        block_seconds: the least that a block takes.
-        profiled: workloads, and iterations of each.
-        epochs, every, epoch_steps, samples: see ``benchmarks.epochs``.
-        minutes: for steps and ladder, then for profile and epochs.
+        steps: which tests of the plain steps, as pytest's -k; all if empty.
+        scout: the ladder of all variants, once.
+        timed: the ladder of the best variants and their A/A duplicates.
+        profiled: the profile of the best variants.
+        trained: the epochs of recipe ``paper``.
+        minutes: for steps and ladders, then for profile and epochs.
     """
 
-    device: str
-    matmul: str
     steps: str
-    workloads: tuple[str, ...]
-    forms: tuple[str, ...]
-    rounds: tuple[int, int]
-    sets: int
-    block_seconds: float
-    profiled: tuple[tuple[str, ...], int]
-    epochs: int
-    every: int
-    epoch_steps: int
-    samples: int
-    minutes: tuple[float, float]
+    scout: plan.Plan
+    timed: plan.Plan
+    profiled: profile.Plan
+    trained: epochs.Plan
+    minutes: tuple[float, float] = (9.0, 4.0)
 
 
-FULL = Script(
+_SCOUT = plan.Plan(
     device="gpu",
     matmul="tf32",
-    steps="",
     workloads=("dcgan", "mlp", "paper", "dcgan64", "lecture"),
-    forms=(
+    variants=(
         "jax scan",
         "jax scan/conv",
         "jax scan/conv-1",
@@ -53,30 +43,35 @@ FULL = Script(
         "torch graph-10",
         "torch compile-graph-10",
     ),
-    rounds=(2, 5),
-    sets=5,
+    rounds=2,
+    repetitions=1,
     block_seconds=0.1,
-    profiled=(("dcgan",), 10),
-    epochs=1500,
-    every=100,
-    epoch_steps=500,
-    samples=SAMPLES,
-    minutes=(9.0, 4.0),
+    patience=300.0,
+    jobs=os.cpu_count() or 1,
+)
+FULL = Script(
+    steps="",
+    scout=_SCOUT,
+    timed=replace(_SCOUT, variants=(), rounds=5, repetitions=5),
+    profiled=profile.Plan("gpu", ("dcgan",), (), steps=10),
+    trained=epochs.Plan(device="gpu", epochs=1500, every=100, epoch_steps=500),
+)
+_REHEARSED = replace(
+    _SCOUT,
+    device="cpu",
+    matmul="strict",
+    workloads=("lecture:4",),
+    variants=("jax scan/conv", "torch eager"),
+    rounds=1,
+    block_seconds=0.01,
 )
 # Every part, on a CPU and within a minute or two.
 REHEARSAL = Script(
-    device="cpu",
-    matmul="strict",
     steps="lecture and float64",
-    workloads=("lecture:4",),
-    forms=("jax scan/conv", "torch eager"),
-    rounds=(1, 1),
-    sets=1,
-    block_seconds=0.01,
-    profiled=(("lecture:4",), 2),
-    epochs=2,
-    every=1,
-    epoch_steps=2,
-    samples=20,
-    minutes=(9.0, 4.0),
+    scout=_REHEARSED,
+    timed=replace(_REHEARSED, variants=()),
+    profiled=profile.Plan("cpu", ("lecture:4",), (), steps=2),
+    trained=epochs.Plan(
+        device="cpu", epochs=2, every=1, epoch_steps=2, samples=20
+    ),
 )

@@ -1,8 +1,8 @@
-"""One session on a GPU that is rented by the minute, prepared to the end.
+"""One prepared session on a GPU that is rented by the minute.
 
-Each part writes into the session's folder as it goes, and none starts when its
-time is over. A second session in the same folder adds sets of processes to the
-ladder, and leaves out what is whole.
+Each part writes into the session's folder as it runs, and none starts when its
+time is over. A second session in the same folder adds process repetitions to
+the ladder, and skips what is complete.
 """
 
 import json
@@ -12,38 +12,40 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks import epochs, ladder, profile, results
-from benchmarks.plan import Plan, require_same
+from benchmarks.analysis import iteration_seconds
+from benchmarks.plan import require_same
 from benchmarks.script import Script
+from benchmarks.variant_names import duplicate, original
 from experiment.config import InputError
 from experiment.files import replace_text
 from experiment.machine import describe_machine
 
 TWINS = {"jax": "jax_gan", "torch": "torch_ref"}
 Say = Callable[[str], None]
-_GRACE = 20.0  # seconds to write what there is, once the time is over
+_GRACE = 20.0  # seconds to write the results after the time is over
 
 
 def run(script: Script, folder: Path, data_dir: Path | None, say: Say) -> int:
     """Runs every part for which there is time; returns the exit status.
 
     Args:
-        script: what.
-        folder: of the session; it may have an earlier one's files.
+        script: what to run.
+        folder: of the session; it may have the files of an earlier one.
         data_dir: of MNIST, for the epochs; the embedded digits without it.
-        say: told of the progress.
+        say: takes a line of progress.
 
     Raises:
         InputError: the folder is of another machine or script.
 
     Returns:
-        0 if every part is whole or was over time, 1 if one failed.
+        0 if every part completed or had no time, 1 if one failed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     outcomes: dict[str, str] = {}
@@ -60,7 +62,7 @@ def run(script: Script, folder: Path, data_dir: Path | None, say: Say) -> int:
         if left <= 0:
             outcomes[name] = "no time"
         else:
-            say(f"{name}: {left / 60:.1f} minutes are left")
+            say(f"{name}: {left / 60:.1f} minutes left")
             try:
                 outcomes[name] = part(left)
             except InputError as error:
@@ -74,98 +76,79 @@ def run(script: Script, folder: Path, data_dir: Path | None, say: Say) -> int:
 
 
 def _steps(script: Script, folder: Path, seconds: float) -> str:
-    """The rung of a GPU, a process for each twin."""
+    """The test of the plain steps, a process for each twin."""
     if all((folder / f"steps-{twin}.json").exists() for twin in TWINS):
         return "done before"
-    commands = {
-        twin: [
-            *(sys.executable, "-m", "pytest", "parity_tests/test_gpu.py"),
-            *("-m", "gpu", "--on", script.device, "-p", "no:cacheprovider"),
-            *("-k", " and ".join(filter(None, [module, script.steps]))),
-            *("--record", str(folder / f"steps-{twin}.json")),
-        ]
-        for twin, module in TWINS.items()
-    }
-    return _side_by_side(commands, folder, "steps", seconds)
+    pytest = [sys.executable, "-m", "pytest", "parity_tests/test_gpu.py"]
+    pytest += ["-m", "gpu", "--on", script.scout.device]
+    pytest += ["-p", "no:cacheprovider"]
+    commands = {}
+    for twin, module in TWINS.items():
+        chosen = " and ".join(filter(None, [module, script.steps]))
+        record = str(folder / f"steps-{twin}.json")
+        commands[twin] = [*pytest, "-k", chosen, "--record", record]
+    return _run_twins(commands, folder, "steps", seconds)
 
 
 def _ladder(script: Script, folder: Path, seconds: float, say: Say) -> str:
-    """All forms once; then sets of the best of each twin, and of it again."""
+    """All variants once; then repetitions of the best and their duplicates."""
     begun = time.monotonic()
     scout, out = folder / "scout.json", folder / "ladder.json"
-    wanted = _plan(script, script.forms, script.rounds[0], 1, seconds)
+    plan = replace(script.scout, minutes=seconds / 60)
     if scout.exists():
-        found = results.load(scout)
-        require_same(wanted, found, scout)
+        scouted = results.load(scout)
+        require_same(plan, scouted, scout)
     else:
-        found = ladder.measure(wanted, scout, say)
-        if found["failed"]:
-            return f"failed: {found['failed']}"
-    best = best_forms(found)
-    variants = (*best, *(f"{name} again" for name in best))
+        scouted = ladder.measure(plan, scout, say)
+        if scouted["failed"]:
+            return f"failed: {scouted['failed']}"
+    best = best_variants(scouted)
+    variants = (*best, *map(duplicate, best))
     left = seconds - (time.monotonic() - begun)
     if left <= 0:
-        return "no time for sets"
-    wanted = _plan(script, variants, script.rounds[1], script.sets, left)
+        return "no time for repetitions"
+    plan = replace(script.timed, variants=variants, minutes=left / 60)
     if out.exists():
         earlier = results.load(out)
-        require_same(wanted, earlier, out)
+        require_same(plan, earlier, out)
     else:
-        earlier = ladder.blank(wanted)
+        earlier = ladder.blank(plan)
         for name, workload in earlier["workloads"].items():
-            refused = found["workloads"][name]["refused"]
+            excluded = scouted["workloads"][name]["refused"]
             for variant in variants:
-                if reason := refused.get(variant.removesuffix(" again")):
+                if reason := excluded.get(original(variant)):
                     workload["refused"][variant] = reason
-    found = ladder.measure(wanted, out, say, None, earlier)
-    return f"failed: {found['failed']}" if found["failed"] else "done"
+    timed = ladder.measure(plan, out, say, None, earlier)
+    return f"failed: {timed['failed']}" if timed["failed"] else "done"
 
 
-def _plan(
-    script: Script,
-    variants: tuple[str, ...],
-    rounds: int,
-    sets: int,
-    seconds: float,
-) -> Plan:
-    return Plan(
-        script.device,
-        script.matmul,
-        script.workloads,
-        variants,
-        rounds,
-        sets,
-        script.block_seconds,
-        seconds / 60,
-        patience=300.0,
-        at_once=os.cpu_count() or 1,
-    )
+def best_variants(scouted: dict[str, Any]) -> list[str]:
+    """The variant of each twin with the smallest geometric mean of times.
 
-
-def best_forms(found: dict[str, Any]) -> list[str]:
-    """The form of each twin that is fastest in the geometric mean.
-
-    Over the workloads that every form of the twin has a time of.
+    The mean is over the workloads that every variant of the twin has a time
+    of; variants with times of fewer workloads are left out.
 
     Raises:
-        InputError: a twin has no form that was timed.
+        InputError: a twin has no variant that was timed.
     """
     times = [
-        {name: float(np.median(b)) for name, b in results.paces(of).items()}
-        for of in found["workloads"].values()
+        {n: float(np.median(b)) for n, b in iteration_seconds(w).items()}
+        for w in scouted["workloads"].values()
     ]
     best = []
     for twin in TWINS:
-        forms = {v for of in times for v in of if v.startswith(f"{twin} ")}
-        if not forms:
-            raise InputError(f"no form of {twin} was timed: see the messages")
-        counts = {form: sum(form in of for of in times) for form in forms}
-        usual = [f for f in forms if counts[f] == max(counts.values())]
-        shared = [of for of in times if all(form in of for form in usual)]
+        variants = {v for row in times for v in row if v.startswith(f"{twin} ")}
+        if not variants:
+            raise InputError(
+                f"no variant of {twin} was timed: see the messages above"
+            )
+        counts = {v: sum(v in row for row in times) for v in variants}
+        usual = [v for v in variants if counts[v] == max(counts.values())]
+        shared = [row for row in times if all(v in row for v in usual)]
         best.append(
             min(
                 sorted(usual),
-                key=lambda f: sum(np.log(of[f]) for of in shared),
+                key=lambda v: sum(np.log(row[v]) for row in shared),
             )
         )
     return best
@@ -177,34 +160,29 @@ def _profile(script: Script, folder: Path, say: Say) -> str:
         return "done before"
     scout = folder / "scout.json"
     if not scout.exists():
-        return "no ladder, no best forms"
-    workloads, steps = script.profiled
-    forms = tuple(best_forms(results.load(scout)))
-    wanted = profile.Plan(script.device, workloads, forms, steps)
-    found = profile.measure(wanted, out, say)
-    return f"failed: {found['failed']}" if found["failed"] else "done"
+        return "no ladder, no best variants"
+    best = tuple(best_variants(results.load(scout)))
+    plan = replace(script.profiled, variants=best)
+    profiled = profile.measure(plan, out, say)
+    return f"failed: {profiled['failed']}" if profiled["failed"] else "done"
 
 
 def _epochs(
     script: Script, folder: Path, data_dir: Path | None, seconds: float
 ) -> str:
-    """Both twins at once: they are not timed."""
+    """Both twins concurrently: they are not timed."""
     commands = {}
     for twin, module in TWINS.items():
         job = epochs.Job(
-            module,
-            script.device,
-            script.epochs,
-            script.every,
-            script.epoch_steps,
-            script.samples,
-            seconds - 2 * _GRACE,
-            str(data_dir) if data_dir else None,
-            str(folder / f"epochs-{twin}.json"),
+            **asdict(script.trained),
+            twin=module,
+            seconds=seconds - 2 * _GRACE,
+            data_dir=str(data_dir) if data_dir else None,
+            out=str(folder / f"epochs-{twin}.json"),
         )
         text = json.dumps(asdict(job))
         commands[twin] = [sys.executable, "-m", "benchmarks.epochs", text]
-    outcome = _side_by_side(commands, folder, "epochs", seconds)
+    outcome = _run_twins(commands, folder, "epochs", seconds)
     runs = {
         twin: json.loads(path.read_text())
         for twin in TWINS
@@ -234,17 +212,17 @@ def commit(folder: Path) -> list[Path]:
     return [*copied, *write_pages()]
 
 
-def _side_by_side(
+def _run_twins(
     commands: dict[str, list[str]], folder: Path, part: str, seconds: float
 ) -> str:
-    """Runs a command for each twin; what they say goes into the folder."""
+    """Runs a command for each twin; their output goes into the folder."""
     environment = os.environ | {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
     end = time.monotonic() + seconds
     running = {}
     for twin, command in commands.items():
-        with (folder / f"{part}-{twin}.log").open("w") as log:
+        with (folder / f"{part}-{twin}.log").open("w") as output:
             running[twin] = subprocess.Popen(
-                command, stdout=log, stderr=log, env=environment
+                command, stdout=output, stderr=output, env=environment
             )
     failed = []
     try:
@@ -252,8 +230,8 @@ def _side_by_side(
             try:
                 left = max(0.0, end - time.monotonic())
                 if status := process.wait(left):
-                    said = folder / f"{part}-{twin}.log"
-                    failed.append(f"{twin} ended with status {status}: {said}")
+                    log = folder / f"{part}-{twin}.log"
+                    failed.append(f"{twin} ended with status {status}: {log}")
             except subprocess.TimeoutExpired:
                 failed.append(f"{twin} took too long")
     finally:

@@ -1,4 +1,4 @@
-"""Time of operators in a trace: every moment of a thread counts once."""
+"""Time of operators in a trace: each moment of a thread counts once."""
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 
 class Span(NamedTuple):
-    """A stretch of the time of a thread, or of a stream of a GPU.
+    """An interval of the time of a thread, or of a GPU's stream.
 
     Attributes:
-        thread: spans of one thread lie beside or inside each other.
+        thread: spans of one thread are disjoint or nested.
         start: microseconds.
         end: microseconds.
-        label: the operator's name; None for what is none, as a wait inside
+        label: the operator's name; None for anything else, as a wait inside
             an operator.
         calls: of the operator; 0 where another thread called it.
     """
@@ -27,7 +27,7 @@ class Span(NamedTuple):
 
 
 class Total(NamedTuple):
-    """What an operator took: calls, and microseconds of all threads."""
+    """An operator's calls, and its microseconds on all threads."""
 
     name: str
     calls: int
@@ -35,7 +35,7 @@ class Total(NamedTuple):
 
 
 def cut(spans: Iterable[Span]) -> list[Span]:
-    """The spans without what lies inside them: no two of a thread overlap.
+    """The spans without those inside them: no two of a thread overlap.
 
     Example:
         >>> for piece in cut([Span("t", 0, 9, "call"), Span("t", 2, 5, "dot")]):
@@ -44,7 +44,7 @@ def cut(spans: Iterable[Span]) -> list[Span]:
         2 5 dot
         5 9 call
     """
-    # The longer first, if two start at once: it is around the other.
+    # The longer first, if two start together: it is around the other.
     ordered = sorted(spans, key=lambda s: (str(s.thread), s.start, -s.end))
     return [
         piece
@@ -70,10 +70,10 @@ def _cut(spans: Iterable[Span]) -> Iterator[Span]:
 
 
 def total(spans: Sequence[Span]) -> tuple[list[Total], float]:
-    """What the operators took, and how long at least one was running.
+    """The operators' totals, and how long at least one was running.
 
     Args:
-        spans: of all threads; what is labelled None counts nowhere.
+        spans: of all threads; those labelled None do not count.
 
     Returns:
         Totals, the longest first; microseconds.
@@ -89,11 +89,11 @@ def total(spans: Sequence[Span]) -> tuple[list[Total], float]:
     for span in spans:
         calls[span.label] += span.calls
     microseconds: dict[str, float] = defaultdict(float)
-    busy, end = 0.0, -inf
+    running, end = 0.0, -inf
     for piece in sorted(cut(spans), key=lambda piece: piece.start):
         if piece.label is not None:
             microseconds[piece.label] += piece.end - piece.start
-            busy += max(0.0, piece.end - max(piece.start, end))
+            running += max(0.0, piece.end - max(piece.start, end))
             end = max(end, piece.end)
     longest = sorted(microseconds, key=microseconds.__getitem__, reverse=True)
-    return [Total(n, calls[n], microseconds[n]) for n in longest], busy
+    return [Total(n, calls[n], microseconds[n]) for n in longest], running

@@ -1,10 +1,11 @@
-"""How often a recipe holds: many seeds in both twins, each run judged.
+"""How often a recipe succeeds: many seeds in both twins, each run judged.
 
-A run is a seed, whose initial weights and random numbers are the same in both
-twins, or seed 0 from weights that are moved by one unit in the last place:
-what rounding alone decides. Every run is watched for a collapse, and its
-samples are judged by the digit classifier. ``stability_study`` makes the runs,
-``stability_report`` says what they show; here is what both know of them.
+A run starts from a seed, whose initial weights and random numbers are the same
+in both twins, or from the weights of seed 0 changed by one unit in the last
+place, which shows the effect of rounding alone. Every run is watched for a
+collapse, and its samples are judged by the digit classifier. Here are the plan
+and the file of a study; ``stability_study`` makes its runs, and
+``stability_report`` says what they show.
 """
 
 import json
@@ -24,8 +25,8 @@ from experiment.watch import WINDOW
 SCHEMA, VERSION = "gan-stability", 1
 TWINS = {"JAX": "jax_gan", "PyTorch": "torch_ref"}
 SAMPLES = 1_000
-# Of each twin, to compare them; then half the interval of a difference is
-# about half the standard deviation over seeds.
+# Of each twin, to compare them: then half of a difference's interval is about
+# half the standard deviation over seeds.
 FEWEST_SEEDS = 20
 
 
@@ -46,7 +47,7 @@ class Run(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """What the runs of a file have in common, and where data come from.
+    """What the runs of a file share, and where their data come from.
 
     The seed of ``config`` is not used.
 
@@ -67,9 +68,11 @@ class Plan:
             )
 
     def choices(self) -> dict[str, Any]:
-        """The choices of the recipe that a file keeps: without a seed."""
-        of = asdict(self.config)
-        return {k: v for k, v in of.items() if k not in ("recipe", "seed")}
+        """The settings of the recipe that a file keeps, without a seed."""
+        settings = asdict(self.config)
+        return {
+            k: v for k, v in settings.items() if k not in ("recipe", "seed")
+        }
 
 
 def plan_runs(seeds: int, perturbed: int) -> list[Run]:
@@ -92,16 +95,16 @@ def plan_runs(seeds: int, perturbed: int) -> list[Run]:
 
 
 def diverged(run: Mapping[str, Any]) -> bool:
-    """Whether a run's numbers were not finite any more: it has no scores."""
+    """Whether a run's losses became infinite or NaN: it has no scores."""
     return run["scores"] is None
 
 
 def summary(run: Mapping[str, Any]) -> str:
     """One line of a run's result."""
-    lost, took = run["collapse"], f"{run['seconds']:.0f} s"
+    collapse, took = run["collapse"], f"{run['seconds']:.0f} s"
     if diverged(run):
-        return f"diverged in iteration {lost['since']:,}, {took}"
-    end = f"collapsed at iteration {lost['since']:,}, " if lost else ""
+        return f"diverged in iteration {collapse['since']:,}, {took}"
+    end = f"collapsed at iteration {collapse['since']:,}, " if collapse else ""
     return f"{end}{describe_scores(run['scores'])}, {took}"
 
 
@@ -125,10 +128,10 @@ def margins(course: dict[str, list[float]]) -> dict[str, float]:
 
 
 def open_study(path: Path, plan: Plan) -> dict[str, Any]:
-    """What a file has so far, if its runs are those of the plan.
+    """The contents of a file, if its runs are those of the plan.
 
     Raises:
-        InputError: it is damaged, or of another plan.
+        InputError: the file is damaged, or of another plan.
     """
     judge = "mnist" if plan.data_dir else "mnist5k"
     fresh = {
@@ -169,7 +172,7 @@ _KINDS = {
 
 
 def load_stability(path: Path) -> dict[str, Any]:
-    """What ``stability_study`` wrote.
+    """The contents of a file of ``stability_study``, verified.
 
     Raises:
         InputError: the file is damaged, or of another schema or version.
@@ -180,7 +183,7 @@ def load_stability(path: Path) -> dict[str, Any]:
         if known:
             for name, kind in _KINDS.items():
                 if not isinstance(results[name], kind):
-                    raise TypeError(f"{name} is no {kind.__name__}")
+                    raise TypeError(f"{name} is not a {kind.__name__}")
             for run in results["runs"]:
                 TWINS[Run(*(run[k] for k in Run._fields)).twin]
                 results["machines"][run["machine"]]
@@ -192,7 +195,7 @@ def load_stability(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: {error.strerror}") from error
     except (LookupError, ValueError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{path} is no stability file or is damaged ({error!r}): name "
+            f"{path} is not a stability file or is damaged ({error!r}): name "
             "another --out"
         ) from error
     if not known:

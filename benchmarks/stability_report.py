@@ -1,16 +1,15 @@
-"""What the runs of ``stability`` show: tables, a page and a plot."""
+"""What the runs of a stability study show: tables and a page."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from benchmarks.equivalence import MARGINS, clopper_pearson, compare
 from benchmarks.stability import FEWEST_SEEDS, SAMPLES, TWINS, diverged
-from experiment.figures import BLUE, GREY, ORANGE
+from benchmarks.stability_plot import describe_collapses, plot
 from experiment.pages import describe, markdown_table
 from experiment.scores import (
     LARGEST_DISTANCE,
@@ -44,19 +43,19 @@ Run = Mapping[str, Any]
 
 
 def write(path: Path, results: Mapping[str, Any]) -> list[Path]:
-    """Writes a page and a plot beside the JSON file; returns their paths."""
-    page, picture = path.with_suffix(".md"), path.with_suffix(".png")
+    """Writes a page and a plot next to the JSON file; returns their paths."""
+    page, figure = path.with_suffix(".md"), path.with_suffix(".png")
     reasons = [f"- {of.metric}: {of.reason}." for of in MARGINS.values()]
     sections = [
-        f"# How often recipe {results['recipe']} holds",
+        f"# How often recipe {results['recipe']} succeeds",
         tables(results),
-        f"![D(x) and D(G(z)) of every run]({picture.name})",
+        f"![D(x) and D(G(z)) of every run]({figure.name})",
         "The margins of equivalence were fixed before the runs:",
         "\n".join(reasons),
     ]
     page.write_text("\n\n".join(sections) + "\n")
-    plot(picture, results)
-    return [page, picture]
+    plot(figure, results)
+    return [page, figure]
 
 
 def tables(results: Mapping[str, Any]) -> str:
@@ -102,10 +101,10 @@ def _values(runs: Sequence[Run], metric: str) -> list[float]:
 
 
 def _cells(runs: Sequence[Run]) -> list[str]:
-    """A row of the table, from its number of runs on."""
+    """The cells of a row, from the number of runs on."""
     judged = [run for run in runs if not diverged(run)]
     made = sum(shows_digits(run["scores"]) for run in judged)
-    counts = [f"{len(runs)}", _lost(runs), f"{made}"]
+    counts = [f"{len(runs)}", describe_collapses(runs), f"{made}"]
     if not judged:
         return [*counts, *[""] * (len(_HEADER) - 2 - len(counts))]
     confidence = _values(judged, "confidence")
@@ -122,16 +121,9 @@ def _cells(runs: Sequence[Run]) -> list[str]:
     ]
 
 
-def _lost(runs: Sequence[Run]) -> str:
-    """How many runs collapsed, and how many of them by diverging."""
-    lost = sum(bool(run["collapse"]) for run in runs)
-    by_diverging = sum(map(diverged, runs))
-    return f"{lost}" + (f" ({by_diverging} diverged)" if by_diverging else "")
-
-
 def _failure_rate(runs: Sequence[Run], recipe: str) -> str:
-    """How many runs failed, and the failure rate that this still allows."""
-    # The only recipe that is meant to make digits from every start.
+    """How many runs failed, and the interval of the failure rate."""
+    # The only recipe that should make digits from every start.
     must_show_digits = recipe == "digits"
 
     def failed(run: Run) -> bool:
@@ -142,8 +134,8 @@ def _failure_rate(runs: Sequence[Run], recipe: str) -> str:
     failures = sum(map(failed, runs))
     low, high = clopper_pearson(failures, len(runs))
     starts = {run["seed"] for run in runs}
-    lost = {run["seed"] for run in runs if failed(run)}
-    _, per_start = clopper_pearson(len(lost), len(starts))
+    failing = {run["seed"] for run in runs if failed(run)}
+    _, per_start = clopper_pearson(len(failing), len(starts))
     kinds = ["collapsed"]
     if any(map(diverged, runs)):
         kinds.append("diverged")
@@ -155,28 +147,28 @@ def _failure_rate(runs: Sequence[Run], recipe: str) -> str:
         f"Runs: {len(runs)}; failures ({what}): {failures}. Were the runs "
         f"independent, this would allow a failure rate of {low:.1%} to "
         f"{high:.1%} (Clopper-Pearson, 95 %). They share {len(starts)} seeds, "
-        f"of which {len(lost)} failed in any run: by seeds alone the rate may "
-        f"be up to {per_start:.1%}."
+        f"of which {len(failing)} failed in any run: by seeds alone the rate "
+        f"may be up to {per_start:.1%}."
     )
 
 
 def _equivalence(runs: Sequence[Run]) -> str:
     """Two one-sided tests of each metric over the seeds."""
-    ours, theirs = (_by_start(runs, twin)[0] for twin in TWINS)
-    fewest = min(len(ours), len(theirs))
+    seeds = [_by_start(runs, twin)[0] for twin in TWINS]
+    fewest = min(map(len, seeds))
     if fewest < FEWEST_SEEDS:
         return (
-            f"Equivalence of the twins takes {FEWEST_SEEDS} seeds of each; "
-            f"here are {fewest}."
+            "Equivalence of the twins is tested with at least "
+            f"{FEWEST_SEEDS} seeds of each; this study has {fewest}."
         )
-    if by_diverging := sum(map(diverged, [*ours, *theirs])):
+    if by_diverging := sum(map(diverged, chain(*seeds))):
         return (
             "Equivalence of the twins is not tested: a run that diverged has "
-            f"no scores, and of the seeds {by_diverging} did."
+            f"no scores, and {by_diverging} of these runs diverged."
         )
     rows = []
     for name, margin in MARGINS.items():
-        samples = _values(ours, name), _values(theirs, name)
+        samples = [_values(runs, name) for runs in seeds]
         interval, is_equivalent = compare(margin, *samples)
         kind = "ratio" if margin.is_ratio else "difference"
         rows.append(
@@ -197,7 +189,7 @@ def _equivalence(runs: Sequence[Run]) -> str:
 
 
 def _how(results: Mapping[str, Any]) -> str:
-    """What the runs were made on, and what judged them."""
+    """Machines, settings, and what judged the runs."""
     config = results["config"]
     machines = " ".join(f"{describe(of)};" for of in results["machines"])
     precision = config["precision"]
@@ -210,27 +202,13 @@ def _how(results: Mapping[str, Any]) -> str:
     )
 
 
-_CURVES = {
-    "real_probability": ("D(x)", BLUE),
-    "fake_probability": ("D(G(z))", ORANGE),
-}
-_HELD: dict[str, Any] = {"linewidth": 0.8, "alpha": 0.5}
-# In front of all others.
-_LOST: dict[str, Any] = {
-    "color": "black",
-    "linestyle": "--",
-    "linewidth": 1.2,
-    "zorder": 3,
-}
-
-
 def usual(results: Mapping[str, Any]) -> tuple[str, str]:
-    """A row for a table of one run: the range of each score over all runs."""
+    """A row for a table of one run: the range of each score of all runs."""
     scores = [run["scores"] for run in results["runs"] if not diverged(run)]
 
-    def between(name: str, form: str) -> str:
+    def between(name: str, spec: str) -> str:
         values = [of[name] for of in scores]
-        ends = f"{min(values):{form}}", f"{max(values):{form}}"
+        ends = f"{min(values):{spec}}", f"{max(values):{spec}}"
         return " to ".join(dict.fromkeys(ends))
 
     return (
@@ -240,33 +218,3 @@ def usual(results: Mapping[str, Any]) -> tuple[str, str]:
         f"{between('confidence', '.2f')}, Fréchet distance "
         f"{between('frechet_distance', '.1f')}",
     )
-
-
-def plot(path: Path, results: Mapping[str, Any]) -> None:
-    """Every run's D(x) and D(G(z)) over its iterations, a panel for a twin.
-
-    Runs that collapsed, or diverged, are black and dashed.
-    """
-    figure = Figure(figsize=(11, 4.4), layout="constrained")
-    panels = figure.subplots(1, len(TWINS), sharex=True, sharey=True)
-    for axis, twin in zip(panels, TWINS, strict=True):
-        runs = [run for run in results["runs"] if run["twin"] == twin]
-        for run in runs:
-            for name, (_, color) in _CURVES.items():
-                style = _LOST if run["collapse"] else _HELD | {"color": color}
-                course = run["course"]
-                axis.plot(course["step"], course[name], **style)
-        axis.axhline(0.5, color=GREY, linewidth=0.8, linestyle=":")
-        axis.set_ylim(0, 1)
-        axis.set_xlabel("iteration")
-        axis.set_title(f"{twin}, runs: {len(runs)}, collapsed: {_lost(runs)}")
-    handles = [
-        Line2D([], [], color=color, label=label)
-        for label, color in _CURVES.values()
-    ]
-    if any(run["collapse"] for run in results["runs"]):
-        handles.append(Line2D([], [], label="collapsed or diverged", **_LOST))
-    panels[0].set_ylabel("mean probability")
-    figure.legend(handles=handles, loc="outside right center")
-    figure.suptitle(f"recipe {results['recipe']}")
-    figure.savefig(path, dpi=100)

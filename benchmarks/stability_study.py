@@ -1,4 +1,4 @@
-"""Makes the runs of a study of stability, several at once.
+"""Makes the runs of a stability study, several concurrently.
 
 The file is written after every run, and the same command resumes it.
 """
@@ -47,7 +47,7 @@ def measure(
     path: Path,
     say: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Makes the runs that the file does not have yet; returns its contents.
+    """Makes the runs that the file lacks; returns its contents.
 
     Args:
         plan: the experiment.
@@ -57,18 +57,18 @@ def measure(
         say: takes a line of progress.
 
     Raises:
-        InputError: the file is another's, the data are not there, or a process
-            ended.
+        InputError: the file is of another study, data are missing, or a
+            process ended.
     """
     results = open_study(path, plan)
-    machine = describe_machine()
-    if machine not in results["machines"]:
-        results["machines"].append(machine)
-    number = results["machines"].index(machine)
     done = {Run(*(one[k] for k in Run._fields)) for one in results["runs"]}
     missing = [run for run in runs if run not in done]
     if not missing:
         return results
+    machine = describe_machine()
+    if machine not in results["machines"]:
+        results["machines"].append(machine)
+    number = results["machines"].index(machine)
     # Before a process starts, and fetched once for all.
     load(plan.config, plan.data_dir, plan.download)
     load_splits(plan.data_dir, plan.download)
@@ -88,7 +88,7 @@ def measure(
     except BrokenProcessPool as error:
         raise InputError(
             "a process of --jobs ended (out of memory?): the runs so far are "
-            f"in {path}; call again, with fewer --jobs"
+            f"in {path}; run the command again with fewer --jobs"
         ) from error
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
@@ -96,7 +96,7 @@ def measure(
 
 
 def _settle(counter: Any) -> None:
-    """Binds a process to a core: two of one thread beat one of two."""
+    """Binds a process to a core: faster than several threads in one."""
     with counter.get_lock():
         number = counter.value
         counter.value += 1
@@ -108,7 +108,7 @@ def _settle(counter: Any) -> None:
 
 
 def train_and_judge(plan: Plan, run: Run) -> dict[str, Any]:
-    """One run from its start to its scores; one that diverges has none."""
+    """One run from its start to its scores; a diverged run has none."""
     start = perf_counter()
     twin = import_module(TWINS[run.twin])
     config = recipe(plan.config.recipe, **plan.choices() | {"seed": run.seed})
@@ -125,14 +125,14 @@ def train_and_judge(plan: Plan, run: Run) -> dict[str, Any]:
     try:
         for chunk in iterate(twin, config, data, device, game, 0):
             game = chunk.game
-            if found := watch.update(chunk.history):
-                collapse = collapse or asdict(found)
+            if noticed := watch.update(chunk.history):
+                collapse = collapse or asdict(noticed)
             for name, value_of in _COURSE.items():
                 course[name].append(value_of(chunk.history[name]))
         samples = twin.sample_images(game, fixed_noise(config, SAMPLES))
         splits = load_splits(plan.data_dir, plan.download)
-        of = score(samples, splits)._asdict()
-        scores = {name: of[name] for name in SCORES}
+        every = score(samples, splits)._asdict()
+        scores = {name: every[name] for name in SCORES}
         margin = margins(course)
     except DivergedError as error:
         at = error.iteration

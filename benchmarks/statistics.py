@@ -1,14 +1,13 @@
 """What the times say, and with what confidence.
 
 Blocks of one process are alike, so however many there are, they do not say
-how much processes differ. What is repeated is the set, in which each variant
-has a fresh process: repetition belongs at the highest level that varies
-(Kalibera & Jones 2013, Rigorous Benchmarking in Reasonable Time, ISMM). Each
-set therefore gives one number, and an interval is Student's t over the sets
-(1908, The Probable Error of a Mean, Biometrika 6:1-25). It assumes that the
-sets are independent draws of process, memory layout and moment, and that the
-logarithms of their numbers are about normal; it holds for this machine in
-this hour.
+how much processes differ. The highest level that varies must be repeated
+(Kalibera & Jones 2013, Rigorous Benchmarking in Reasonable Time, ISMM): in a
+process repetition each variant has a fresh process. A repetition gives one
+number, and an interval is Student's t over the repetitions (1908, The Probable
+Error of a Mean, Biometrika 6:1-25). It assumes that the repetitions are
+independent draws of process, memory layout and moment, and that the logarithms
+of their numbers are about normal. It holds for this machine in this hour.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,17 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
 
+from benchmarks.variant_names import is_duplicate, original
+
 CONFIDENCE = 0.95
-FEWEST_SETS = 2  # one has no deviation
-# They find a ratio of 1.05 between forms that are entered twice in 80 of 100
+FEWEST_REPETITIONS = 2  # one has no standard deviation
+# They detect a ratio of 1.05 between variants with A/A duplicates in 80 of 100
 # tables of few variants, where processes differ by 2.7 % (test_statistics).
-ENOUGH_SETS = 5
-# Of a variant: (sets, rounds).
+ENOUGH_REPETITIONS = 5
+# Of a variant: (repetitions, rounds).
 Blocks = NDArray[np.float64]
 
 
 class Interval(NamedTuple):
-    """An estimate with its confidence interval, unbounded if nothing bounds it.
+    """An estimate with its confidence interval, infinite without a bound.
 
     Example:
         >>> print(f"{Interval(1.0, 0.9, 1.11):.1f}")
@@ -50,18 +51,18 @@ class Interval(NamedTuple):
         return f"{middle} ({low} to {high})"
 
     def exp(self) -> "Interval":
-        """That of a ratio or a geometric mean, from that of its logarithm."""
+        """Interval of a ratio or geometric mean, from that of its logarithm."""
         return Interval(*map(exp, self))
 
 
 class Claim(NamedTuple):
-    """How many times faster one form is than another, and the verdict.
+    """How many times faster a variant is than its rival, and the verdict.
 
     Attributes:
-        ratio: time of the other over time of the one.
+        ratio: time of the rival over time of the variant.
         p: two-sided, corrected for the number of claims.
-        verdict: ``faster``, ``slower`` or ``tie``; empty without a floor, or
-            of too few sets.
+        verdict: ``faster``, ``slower`` or ``tie``; empty without a noise
+            floor, or of too few repetitions.
     """
 
     ratio: Interval
@@ -69,23 +70,26 @@ class Claim(NamedTuple):
     verdict: str
 
 
-def mean_over_sets(values: NDArray[np.float64]) -> tuple[Interval, float]:
-    """The mean of one number a set with its 95 % interval, and p of a mean 0.
+def mean_over_repetitions(
+    values: NDArray[np.float64],
+) -> tuple[Interval, float]:
+    """The mean of one number a repetition, its 95 % interval, p of a mean 0.
 
     With s the standard deviation of n numbers, the interval is mean +- t s /
     sqrt(n), t the .975 quantile of Student's distribution with n - 1 degrees
-    of freedom, and p is two-sided. Fewer than FEWEST_SETS bound nothing. Where
-    the numbers do not vary t is undefined; there the interval is the mean.
+    of freedom, and p is two-sided. Fewer than FEWEST_REPETITIONS have no
+    interval. Where the numbers are constant t is undefined; there the interval
+    is the mean.
 
     Example:
-        >>> found, p = mean_over_sets(np.array([0.9, 1.0, 1.1]))
-        >>> print(f"{found:.2f}, {p:.4f}")
+        >>> interval, p = mean_over_repetitions(np.array([0.9, 1.0, 1.1]))
+        >>> print(f"{interval:.2f}, {p:.4f}")
         1.00 (0.75 to 1.25), 0.0033
-        >>> mean_over_sets(np.array([1.0]))
+        >>> mean_over_repetitions(np.array([1.0]))
         (Interval(estimate=1.0, low=-inf, high=inf), 1.0)
     """
     mean = float(values.mean())
-    if len(values) < FEWEST_SETS:
+    if len(values) < FEWEST_REPETITIONS:
         return Interval(mean, -inf, inf), 1.0
     if not np.ptp(values):
         return Interval(mean, mean, mean), float(mean == 0)
@@ -97,38 +101,40 @@ def mean_over_sets(values: NDArray[np.float64]) -> tuple[Interval, float]:
 
 
 def estimate(blocks: Blocks) -> Interval:
-    """The geometric mean of the sets' medians."""
-    return mean_over_sets(np.log(np.median(blocks, axis=1)))[0].exp()
+    """The geometric mean of the repetitions' medians."""
+    medians = np.median(blocks, axis=1)
+    return mean_over_repetitions(np.log(medians))[0].exp()
 
 
 def log_ratios(
-    ours: Sequence[Blocks], theirs: Sequence[Blocks]
+    variant: Sequence[Blocks], rival: Sequence[Blocks]
 ) -> NDArray[np.float64]:
-    """log(theirs / ours) of each set; above 0 where ours is faster.
+    """log(rival / variant) of each repetition; above 0 if it is faster.
 
     Args:
-        ours: of each process that a set has of the one form.
-        theirs: of the other.
+        variant: blocks of each process that a repetition has of the variant.
+        rival: likewise.
     """
-    # Of the blocks of one round first, then the median: what the machine does
-    # meanwhile falls on a whole round, whereas the medians of two processes
-    # may come from different moments of a set that drifts. The mean of two
-    # processes of one form has half their variance; they do not count as two
-    # sets, for whatever else differs between sets is common to both.
-    rounds = np.mean(np.log(theirs), axis=0) - np.mean(np.log(ours), axis=0)
+    # The ratio of the blocks of a round first, then the median. Background load
+    # affects a whole round, whereas the medians of two processes may come from
+    # different moments of a repetition that drifts. The mean of two processes
+    # of one variant has half their variance; they do not count as two
+    # repetitions, because whatever else differs between repetitions is common
+    # to both.
+    rounds = np.mean(np.log(rival), axis=0) - np.mean(np.log(variant), axis=0)
     return np.median(rounds, axis=1)
 
 
 def noise_floor(times: Mapping[str, Blocks]) -> float | None:
-    """The largest log-ratio of a variant to itself, entered again (A/A).
+    """The largest log-ratio of a variant to its A/A duplicate.
 
-    It guards against what intervals cannot show, such as an advantage of
-    whoever starts first. None if there is no such pair.
+    It covers what intervals cannot show, such as an advantage of the process
+    that starts first. None without an A/A duplicate.
     """
     ratios = [
-        abs(float(log_ratios([times[form]], [times[name]]).mean()))
+        abs(float(log_ratios([times[original(name)]], [times[name]]).mean()))
         for name in times
-        if (form := name.removesuffix(" again")) != name and form in times
+        if is_duplicate(name) and original(name) in times
     ]
     return max(ratios, default=None)
 
@@ -153,24 +159,26 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def judge(
     times: Mapping[str, Blocks], rival: str, floor: float | None
 ) -> dict[str, Claim]:
-    """The verdict on each form of a table, against the rival.
+    """The verdict on each variant of a table, against the rival.
 
     ``faster`` if the corrected p is at most .05 and the mean log-ratio exceeds
     the noise floor; ``slower`` likewise; else ``tie``: no difference is shown.
-    Where no floor was measured, or one set alone, there is no verdict.
+    There is no verdict without a noise floor, or of a single repetition.
     """
 
-    def processes(form: str) -> list[Blocks]:
-        return [times[n] for n in (form, f"{form} again") if n in times]
+    def processes(variant: str) -> list[Blocks]:
+        return [times[n] for n in times if original(n) == variant]
 
-    found = {
-        name: mean_over_sets(log_ratios(processes(name), processes(rival)))
+    tests = {
+        name: mean_over_repetitions(
+            log_ratios(processes(name), processes(rival))
+        )
         for name in times
-        if name != rival and not name.endswith(" again")
+        if name != rival and not is_duplicate(name)
     }
-    corrected = holm([p for _, p in found.values()])
+    corrected = holm([p for _, p in tests.values()])
     claims = {}
-    for (name, (log, _)), p in zip(found.items(), corrected, strict=True):
+    for (name, (log, _)), p in zip(tests.items(), corrected, strict=True):
         verdict = ""
         if floor is not None and isfinite(log.high):
             is_clear = p <= 1 - CONFIDENCE and abs(log.estimate) > floor

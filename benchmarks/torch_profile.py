@@ -11,9 +11,9 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.spans import Span
 
-# Without it the tracer does not see what torch.compile makes for a CPU.
+# Without it the tracer does not record torch.compile's kernels for a CPU.
 inductor.cpp.enable_kernel_profile = True
-# Python around the programs of torch.compile, which have names of their own.
+# Python around the programs of torch.compile, which have separate names.
 _NO_WORK = (
     "Torch-Compiled Region",
     "TorchDynamo Cache Lookup",
@@ -27,9 +27,9 @@ _CATEGORIES = {
 
 
 def trace(run: Callable[[], float], device: str) -> tuple[float, list[Span]]:
-    """The seconds that ``run`` returns, and what ran meanwhile."""
+    """The seconds that ``run`` returns, and the spans of its trace."""
     activity = {"cpu": ProfilerActivity.CPU, "gpu": ProfilerActivity.CUDA}
-    # Without acc_events some versions warn that a next cycle would lose them.
+    # Without acc_events some versions warn that the next cycle would lose them.
     with profile(activities=[activity[device]], acc_events=True) as profiler:
         seconds = run()
     with TemporaryDirectory() as folder:
@@ -44,8 +44,8 @@ def chrome_spans(
 ) -> list[Span]:
     """Kernels, copies and fills by stream, or operators by thread.
 
-    Of the threads of a CPU it shows the calling one, which takes part in the
-    work of its operators, and waits for the others.
+    Of a CPU it records the calling thread, which takes part in the work of its
+    operators and waits for their other threads.
     """
     return [
         Span(

@@ -1,4 +1,4 @@
-"""What the benchmark asks of PyTorch beside training: settings and counters."""
+"""What the benchmark needs from PyTorch: settings, counters, peak rates."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,8 +18,8 @@ from experiment.config import Config
 from torch_ref.sample import sample_batch
 
 __all__ = ["twin"]
-# The gates make many games, and each is compiled anew: beyond its limit of 8
-# PyTorch would go on without compiling, and say so in a warning only.
+# The validity checks create many games, and each is compiled again: beyond its
+# limit of 8 PyTorch would continue uncompiled, with only a warning.
 torch._dynamo.config.recompile_limit = 256
 
 
@@ -37,7 +37,7 @@ def graph_breaks() -> int:
 
 
 def set_matmul(name: str) -> None:
-    """Products of float32: ``tf32`` on a GPU, or every bit of them."""
+    """Sets float32 matmuls to ``tf32`` on a GPU, or to full precision."""
     precision = "high" if name == "tf32" else "highest"
     torch.set_float32_matmul_precision(precision)
     torch.backends.cudnn.allow_tf32 = name == "tf32"
@@ -45,7 +45,7 @@ def set_matmul(name: str) -> None:
 
 
 def settings() -> dict[str, Any]:
-    """What decides the speed, as it is set."""
+    """The settings that decide the speed."""
     gpu = torch.cuda.is_available()
     return {
         "matmul_precision": torch.get_float32_matmul_precision(),
@@ -67,11 +67,11 @@ def synchronise(_: Any) -> None:
         torch.cuda.synchronize()
 
 
-class _Reads(TorchDispatchMode):
-    """Notes every number that Python takes out of a tensor.
+class _HostReads(TorchDispatchMode):
+    """Records reads of a tensor's number by Python.
 
-    Of the CPU, whole numbers do not count, nor what an optimizer reads: its
-    counts and rates, when its operations are plain ones.
+    On a CPU, integers do not count, nor do reads within an optimizer's step:
+    its step counts and learning rates, where its operations are not fused.
     """
 
     found: str | None = None
@@ -90,13 +90,13 @@ class _Reads(TorchDispatchMode):
         self.stepping = stepping
 
 
-def reads_host(call: Callable[[Any], Any], game: Any) -> str | None:
-    """Where a run waits for a number, or None.
+def host_sync(call: Callable[[Any], Any], game: Any) -> str | None:
+    """Where a run synchronises with the host, or None.
 
-    Under such a watch ``torch.compile`` stands aside: of a compiled step it
-    sees the plain one.
+    Under a dispatch mode ``torch.compile`` falls back to eager: of a compiled
+    step this observes the plain one.
     """
-    reads = _Reads()
+    reads = _HostReads()
     hooks = (
         register_optimizer_step_pre_hook(lambda *_: reads.set_stepping(True)),
         register_optimizer_step_post_hook(lambda *_: reads.set_stepping(False)),
@@ -110,7 +110,7 @@ def reads_host(call: Callable[[Any], Any], game: Any) -> str | None:
     return reads.found
 
 
-_PRODUCTS = {
+_MATMULS = {
     "mm",
     "addmm",
     "bmm",
@@ -120,28 +120,28 @@ _PRODUCTS = {
 }
 
 
-class _Products(TorchDispatchMode):
-    """Notes the types of what products take."""
+class _Matmuls(TorchDispatchMode):
+    """Records the data types that matmuls take."""
 
     def __init__(self):
         super().__init__()
-        self.found: set[str] = set()
+        self.dtypes: set[str] = set()
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        if function.overloadpacket.__name__ in _PRODUCTS:
+        if function.overloadpacket.__name__ in _MATMULS:
             tensors = (a for a in args if isinstance(a, torch.Tensor))
-            self.found |= {str(a.dtype).split(".")[1] for a in tensors}
+            self.dtypes |= {str(a.dtype).split(".")[1] for a in tensors}
         return function(*args, **(kwargs or {}))
 
 
-def types_of_products(call: Callable[[Any], Any], game: Any) -> set[str]:
-    """What products of matrices and convolutions take in a run.
+def matmul_dtypes(call: Callable[[Any], Any], game: Any) -> set[str]:
+    """Data types that matmuls and convolutions of a run take.
 
-    Of a compiled step, as in ``reads_host``, those of the plain one.
+    Of a compiled step, as in ``host_sync``, those of the plain one.
     """
-    with _Products() as products:
+    with _Matmuls() as matmuls:
         call(game)
-    return products.found
+    return matmuls.dtypes
 
 
 def drawn(config: Config, data: Any, device: Any) -> Callable[[int], Any]:
@@ -156,20 +156,23 @@ def drawn(config: Config, data: Any, device: Any) -> Callable[[int], Any]:
 
 
 def seed_of(_: Any, games: list[Any], i: int) -> Any:
-    """One of the games that ``stack_games`` made one of; they share memory."""
+    """One of the games that ``stack_games`` stacked; they share memory."""
     return games[i]
 
 
 def gemm(n: int, dtype: str, seconds: float) -> float:
-    """FLOP/s of products of two n x n matrices, for so many seconds."""
+    """GEMM speed: FLOP/s of n x n matmuls, measured for some seconds."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    # Random: a product of ones draws less power, and some chips go faster.
+    # Random: a matmul of ones draws less power, and some chips run faster.
     a = torch.randn((n, n), dtype=getattr(torch, dtype), device=device)
     return 2 * n**3 * calls_per_second(lambda: a @ a, synchronise, seconds)
 
 
 def bandwidth(n: int, seconds: float) -> float:
-    """Bytes/s of a += b / 2 on n numbers: two are read, one is written."""
+    """Memory bandwidth test (STREAM): bytes/s of a += b / 2, n elements.
+
+    Two arrays are read and one is written.
+    """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     a, b = torch.ones(n, device=device), torch.ones(n, device=device)
     calls = calls_per_second(lambda: a.add_(b, alpha=0.5), synchronise, seconds)
@@ -177,13 +180,13 @@ def bandwidth(n: int, seconds: float) -> float:
 
 
 def peak_bytes() -> int | None:
-    """The most memory of a GPU that was held; None without one."""
+    """Peak memory of the GPU; None without one."""
     gpu = torch.cuda.is_available()
     return torch.cuda.max_memory_allocated() if gpu else None
 
 
 def count_flops(game: Any, batch: Any) -> int:
-    """Of a step, by PyTorch's counter."""
+    """FLOP of a step, by PyTorch's counter."""
     with FlopCounterMode(display=False) as counter:
         game.step(batch)
     return counter.get_total_flops()

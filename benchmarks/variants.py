@@ -1,14 +1,5 @@
-"""One variant of one twin: a way to run a game, and the plain way beside it.
+"""One variant of one twin, ready to run, and the plain step next to it."""
 
-A variant's name is its twin and its form: ``jax scan``, ``torch eager``; the
-forms are those of ``train --accelerate``, and ``device`` (batches drawn on
-the device), ``seeds-8`` (eight games at once) and ``tutorial`` (context).
-``jax scan/conv`` is a form under flags of XLA, which its process starts with. A
-name that ends in ``again`` is the same entered twice: a second process in each
-set, and the noise floor.
-"""
-
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,73 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.peers import TUTORIALS
-from experiment.config import Config, InputError
+from benchmarks.variant_names import STEPS, games, parse
+from experiment.config import Config
 from experiment.initial import State, moved_by_one_ulp
 from experiment.stream import Stream, length, map_arrays, stack
-
-STEPS = 10  # of a comparison with the plain step: no call has fewer
-OF_ALL_GAMES = 1600  # iterations in a call, about: their batches lie in memory
-FORMS = {
-    "jax": "scan step unroll-10 flat device seeds-N tutorial",
-    "torch": "eager compile reduce-overhead graph graph-10 compile-graph-10 "
-    "device seeds-N tutorial",
-}
-
-
-# By default XLA leaves convolutions and loops out of its CUDA graphs, and
-# launches fewer than five kernels one by one.
-_CONVOLUTIONS = "--xla_gpu_enable_command_buffer=+CONVOLUTION"
-XLA_FLAGS = {
-    "conv": _CONVOLUTIONS,
-    "conv-1": f"{_CONVOLUTIONS} --xla_gpu_graph_min_graph_size=1",
-    "conv-while": f"{_CONVOLUTIONS},+WHILE",
-}
-
-
-def xla_flags(name: str) -> str:
-    """The flags of XLA that a variant's process starts with, if any.
-
-    Raises:
-        InputError: there are no such flags.
-
-    Example:
-        >>> xla_flags("jax scan/conv again")
-        '--xla_gpu_enable_command_buffer=+CONVOLUTION'
-    """
-    _, slash, flags = name.removesuffix(" again").partition("/")
-    if not slash:
-        return ""
-    if flags not in XLA_FLAGS or not name.startswith("jax "):
-        raise InputError(
-            f"variant {name!r}: flags {flags!r} are unknown; known: "
-            f"{', '.join(XLA_FLAGS)}, for variants of jax"
-        )
-    return XLA_FLAGS[flags]
-
-
-def parse(name: str) -> tuple[str, str]:
-    """Twin and form of a variant's name.
-
-    Raises:
-        InputError: there is no such variant.
-
-    Example:
-        >>> parse("jax scan/conv again")
-        ('jax', 'scan')
-    """
-    xla_flags(name)
-    plain = name.removesuffix(" again").partition("/")[0]
-    twin, _, form = plain.partition(" ")
-    kind = re.sub(r"^seeds-[1-9]\d{0,3}$", "seeds-N", form)
-    if kind not in FORMS.get(twin, "").split() or form == "seeds-N":
-        known = "; ".join(f"{t} with {f}" for t, f in FORMS.items())
-        raise InputError(f"variant {name!r} is unknown; known: {known}")
-    return twin, form
 
 
 @dataclass
 class Variant:
-    """A form of training on batches that lie on the device already.
+    """A training loop on batches that are on the device already.
 
     Attributes:
         create: the game before its first step; ``run`` is for the last one.
@@ -94,9 +27,9 @@ class Variant:
         plain: (ulp_seed) to the state after one iteration by the plain step,
             and the losses of two runs of STEPS, one after the other, on the
             same batches. Unless ``ulp_seed`` is None it says which way each
-            first weight is moved, by one ulp.
+            initial weight is changed, by one ulp.
         state: the arrays of a game, for comparison.
-        games: how many are trained at once.
+        games: how many are trained together.
     """
 
     create: Callable[[], Any]
@@ -105,22 +38,6 @@ class Variant:
     plain: Callable[[int | None], tuple[State, NDArray]]
     state: Callable[[Any], State]
     games: int = 1
-
-
-def iterations(name: str, of_one: int) -> int:
-    """In one call of a variant: fewer where many games would not fit.
-
-    Example:
-        >>> iterations("jax seeds-8", 100), iterations("jax seeds-64", 100)
-        (100, 25)
-    """
-    return max(STEPS, min(of_one, OF_ALL_GAMES // games(name)))
-
-
-def games(name: str) -> int:
-    """How many games a variant trains at once."""
-    form = parse(name)[1]
-    return int(form.removeprefix("seeds-")) if "seeds-" in form else 1
 
 
 def side_of(name: str) -> Any:
@@ -134,21 +51,21 @@ def build(
     """The variant of this name.
 
     Args:
-        name: see ``parse``.
+        name: see ``benchmarks.variant_names``.
         config: the experiment.
         data: its training set.
         device: what the twin's ``select_device`` gave.
         count: the most iterations in one call of ``run``.
     """
-    side, form = side_of(name), parse(name)[1]
+    side, loop = side_of(name), parse(name)[1]
     twin = side.twin
-    if form.startswith("seeds-"):
+    if loop.startswith("seeds-"):
         return _seeds(side, config, data, device, count, games(name))
 
     def create() -> Any:
         return twin.create(config, data, device)
 
-    if form == "device":
+    if loop == "device":
         train = twin.device_stream(config, data, device)
         return Variant(
             create,
@@ -159,16 +76,16 @@ def build(
             ),
             twin.to_numpy,
         )
-    forms = twin.FORMS | {"tutorial": TUTORIALS[twin.__name__]}
+    loops = twin.FORMS | {"tutorial": TUTORIALS[twin.__name__]}
     stream = Stream(config, data)
-    return _Shared(twin, create, forms[form], stream, device, count).variant()
+    return _Shared(twin, create, loops[loop], stream, device, count).variant()
 
 
 class _Shared:
-    """A form of ``train`` on batches of the shared stream."""
+    """A training loop on batches of the shared stream."""
 
-    def __init__(self, twin, create, form, stream, device, count):
-        self._twin, self._create, self._form = twin, create, form
+    def __init__(self, twin, create, loop, stream, device, count):
+        self._twin, self._create, self._loop = twin, create, loop
         self._batch = lambda step: twin.place(stream.batch(step), device)
         self._batches = twin.place(stream.batches(0, count), device)
 
@@ -183,7 +100,7 @@ class _Shared:
 
     def create(self) -> Any:
         game = self._create()
-        self._train = self._form(game)  # a CUDA graph is of one game
+        self._train = self._loop(game)  # a CUDA graph is of one game
         return game
 
     def run(self, game: Any, count: int) -> tuple[Any, Any]:
@@ -267,8 +184,8 @@ def _seeds(
             def batch(step: int, stream: Stream = stream) -> Any:
                 return twin.place(stream.batch(step), device)
 
-            found, history = _plain(twin, game, batch, ulp_seed)
-            arrays |= {f"{i}/{name}": array for name, array in found.items()}
+            state, history = _plain(twin, game, batch, ulp_seed)
+            arrays |= {f"{i}/{name}": array for name, array in state.items()}
             rows.append(history)
         return arrays, np.mean(rows, axis=0)
 

@@ -1,8 +1,8 @@
-"""The work of one iteration, by formula: products, and optimizer traffic.
+"""The work of one iteration, by formula: matmuls, and optimizer traffic.
 
-Products of matrices and convolutions are counted, as PyTorch's
-FlopCounterMode counts them: 2 for a multiplication and its addition. Sums and
-activations are left out on both sides.
+Matmuls and convolutions are counted as PyTorch's FlopCounterMode counts them:
+2 FLOP for a multiplication and its addition. Sums and activations are left out
+for both frameworks.
 """
 
 from collections.abc import Mapping
@@ -15,25 +15,25 @@ from experiment.config import Config
 
 
 def flops(config: Config, shape: tuple[int, ...]) -> int:
-    """Of one iteration on samples of the given shape.
+    """FLOP of one iteration on samples of the given shape.
 
     A layer's gradient with regard to its weights costs as much as its forward
     pass, and so does that with regard to its input.
     """
     G, D = _generator(config, shape), _discriminator(config, shape)
-    of_sample = _UPDATES[config.updates](G, D, config.k)
-    return 2 * config.batch_size * of_sample
+    multiplications = _UPDATES[config.updates](G, D, config.k)
+    return 2 * config.batch_size * multiplications
 
 
 def optimizer_bytes(config: Config, state: Mapping[str, NDArray]) -> int:
-    """What the optimizers move between memory and processor in an iteration.
+    """Bytes that the optimizers move to and from memory in an iteration.
 
     A step reads weights, gradients and moments, and writes weights and
     moments; D takes k steps.
 
     Args:
         config: the experiment.
-        state: the arrays of its game, by neutral names.
+        state: the arrays of its game, by framework-neutral names.
     """
     total = 0
     for side, steps in (("generator", 1), ("discriminator", config.k)):
@@ -54,13 +54,13 @@ def _alternating(G: list[int], D: list[int], k: int) -> int:
     input gradients behind the first layer. G's step: both forward, input
     gradients all through D and behind G's first layer, G's weight gradients.
     """
-    of_d = sum(G) + 2 * (3 * sum(D) - D[0])
-    of_g = 3 * sum(G) - G[0] + 2 * sum(D)
-    return k * of_d + of_g
+    discriminator = sum(G) + 2 * (3 * sum(D) - D[0])
+    generator = 3 * sum(G) - G[0] + 2 * sum(D)
+    return k * discriminator + generator
 
 
 def _simultaneous(G: list[int], D: list[int], _: int) -> int:
-    """The same of the authors' code: G's step has no forward pass its own."""
+    """The same of the authors' code: one forward pass serves both updates."""
     return 3 * sum(G) - G[0] + 2 * (3 * sum(D) - D[0]) + sum(D)
 
 

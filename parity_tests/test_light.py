@@ -132,7 +132,16 @@ def test_ladder_loads_no_framework(without_dev, tmp_path):
     """Its workers do, each one; none needs what only tests do."""
     out = tmp_path / "ladder.json"
     options = ["--workloads", "lecture:8", "--variants", "jax scan"]
-    options += ["--rounds", 1, "--sets", 1, "--block", 0.01, "--out", out]
+    options += [
+        "--rounds",
+        1,
+        "--repetitions",
+        1,
+        "--block",
+        0.01,
+        "--out",
+        out,
+    ]
     statuses, modules, shown = without_dev(["benchmarks", "ladder", *options])
     assert statuses == [0], shown
     assert not modules & (FRAMEWORKS | {"matplotlib"})

@@ -17,8 +17,8 @@ from experiment.config import InputError
 
 
 def _microseconds(spans):
-    totals, busy = total(spans)
-    return {of.name: (of.calls, of.microseconds) for of in totals}, busy
+    totals, running = total(spans)
+    return {of.name: (of.calls, of.microseconds) for of in totals}, running
 
 
 def test_what_is_inside_another_counts_once():
@@ -29,16 +29,16 @@ def test_what_is_inside_another_counts_once():
         Span(0, 50, 60, "dot"),
         Span(0, 200, 210, "add"),
     ]
-    found, busy = _microseconds(spans)
+    found, running = _microseconds(spans)
     assert found == {"call": (1, 60), "dot": (2, 30), "add": (1, 10)}
-    assert busy == 100
+    assert running == 100
 
 
-def test_threads_at_once_are_busy_once():
+def test_concurrent_threads_count_once():
     spans = [Span(0, 0, 10, "a"), Span(1, 5, 20, "b"), Span(1, 30, 31, "b")]
-    found, busy = _microseconds(spans)
+    found, running = _microseconds(spans)
     assert found == {"b": (2, 16), "a": (1, 10)}
-    assert busy == 21
+    assert running == 21
 
 
 def test_rounding_makes_no_negative_piece():
@@ -94,14 +94,14 @@ def test_operators_of_xla_on_a_cpu():
         [*_task(3, 35, 50)],
     ]
     spans = jax_profile.host_spans(SimpleNamespace(events=e) for e in lines)
-    found, busy = _microseconds(spans)
+    found, running = _microseconds(spans)
     assert found == {
         "dot.2": (1, (40 - 8) + 10 + 15),
         "add.3": (1, 10),
         "while.1": (1, 2 + 2),
     }
     # From 52 to 58 all wait, and the second thread's executor goes on to 55.
-    assert busy == 2 + (52 - 20) + (60 - 58) + 2
+    assert running == 2 + (52 - 20) + (60 - 58) + 2
 
 
 def test_kernels_of_xla_on_a_gpu():
@@ -120,13 +120,13 @@ def test_kernels_of_xla_on_a_gpu():
         ),
         SimpleNamespace(name="/host:CPU", lines=[line("Stream", kernel)]),
     ]
-    found, busy = _microseconds(jax_profile.gpu_spans(planes))
+    found, running = _microseconds(jax_profile.gpu_spans(planes))
     assert found == {
         "loop_add_fusion_1": (1, 4),
         "gemm": (1, 4),
         "MemcpyD2D": (1, 5),
     }
-    assert busy == 10
+    assert running == 10
 
 
 def _chrome(cat, name, ts, dur, tid=1):
@@ -293,7 +293,7 @@ def test_page(worker, tmp_path, capsys):
     assert _command(out, *options) == 0
     text = capsys.readouterr().out
     assert "20.000 ms an iteration without the tracer" in text
-    assert "25.000 ms with it; 22 calls; busy 50%" in text
+    assert "25.000 ms with it; 22 calls; utilisation 50%" in text
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     everything = 6000 + sum(300 - i for i in range(20))
     assert (
@@ -314,13 +314,13 @@ def test_page(worker, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"busy_seconds": 0.208}, "busy 104%"),
-        ({"busy_seconds": 0.22}, "busy unknown"),
-        ({"traced_seconds": [0.192]}, "busy 50%"),
-        ({"traced_seconds": [0.18]}, "busy unknown"),
+        ({"busy_seconds": 0.208}, "utilisation 104%"),
+        ({"busy_seconds": 0.22}, "utilisation unknown"),
+        ({"traced_seconds": [0.192]}, "utilisation 50%"),
+        ({"traced_seconds": [0.18]}, "utilisation unknown"),
     ],
 )
-def test_disturbed_runs_have_no_busy_share(changes, said):
+def test_disturbed_runs_have_no_utilisation(changes, said):
     assert said in describe_variant(PROFILE | changes, 10)
 
 
@@ -353,28 +353,28 @@ def test_a_first_worker_that_dies(worker, tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_refused_variant(worker, tmp_path):
-    worker(jax_scan={"refused": "it is for GPUs"}, torch_eager=PROFILE)
+def test_an_excluded_variant(worker, tmp_path):
+    worker(jax_scan={"excluded": "it is for GPUs"}, torch_eager=PROFILE)
     out = tmp_path / "profile.json"
     assert _command(out) == 0
     assert load_profile(out)["workloads"]["mlp"]["refused"] == {
         "jax scan": "it is for GPUs"
     }
     text = out.with_suffix(".md").read_text()
-    assert "jax scan has no profile: it is for GPUs." in text
+    assert "jax scan is excluded: it is for GPUs." in text
 
 
-def test_all_refused_keeps_an_earlier_file(worker, tmp_path, capsys):
+def test_no_valid_variant_keeps_an_earlier_file(worker, tmp_path, capsys):
     out = tmp_path / "profile.json"
     out.write_text("profiled with care")
-    worker(jax_scan={"refused": "so"}, torch_eager={"refused": "so"})
+    worker(jax_scan={"excluded": "so"}, torch_eager={"excluded": "so"})
     assert _command(out) == 2
-    assert "no variant has a profile" in capsys.readouterr().err
+    assert "every variant is excluded" in capsys.readouterr().err
     assert out.read_text() == "profiled with care"
 
 
 def test_a_device_that_is_not_there(worker, tmp_path, capsys):
-    worker(jax_scan={"unusable": "--device gpu: JAX sees none"})
+    worker(jax_scan={"unsupported": "--device gpu: JAX sees none"})
     assert _command(tmp_path / "profile.json") == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert last == "error: --device gpu: JAX sees none"
@@ -385,13 +385,13 @@ def test_a_device_that_is_not_there(worker, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("device", "key", "part"),
     [
-        ("gpu", "unusable", "--device gpu: PyTorch sees none"),
-        ("cpu", "refused", "--accelerate graph is for GPUs"),
+        ("gpu", "unsupported", "--device gpu: PyTorch sees none"),
+        ("cpu", "excluded", "--accelerate graph is for GPUs"),
     ],
 )
 def test_what_a_worker_cannot_profile(device, key, part, monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdout", sys.stdout)  # given back afterwards
-    job = profile_worker.Job("torch graph", "lecture", 4, 1, device, "")
+    job = profile_worker.ProfileJob("torch graph", "lecture", 4, 1, device, "")
     profile_worker.main(job)
     answer = json.loads(capsys.readouterr().out)
     assert list(answer) == [key]
@@ -401,10 +401,10 @@ def test_what_a_worker_cannot_profile(device, key, part, monkeypatch, capsys):
 def test_a_tracer_that_sees_nothing(monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdout", sys.stdout)
     monkeypatch.setattr(torch_profile, "trace", lambda run, _: (run(), []))
-    job = profile_worker.Job("torch eager", "lecture", 4, 1, "cpu", "")
+    job = profile_worker.ProfileJob("torch eager", "lecture", 4, 1, "cpu", "")
     profile_worker.main(job)
     answer = json.loads(capsys.readouterr().out)
-    assert answer == {"refused": "the tracer saw no operator or kernel"}
+    assert answer == {"excluded": "the tracer recorded no operator or kernel"}
 
 
 BAD = {
@@ -438,17 +438,17 @@ def test_a_place_that_cannot_be(tmp_path, refused):
 
 
 DAMAGE = {
-    "cut short": (lambda text: text[: len(text) // 2], "cut short"),
-    "not a dict": (lambda text: "[]", "is no file of"),
+    "truncated": (lambda text: text[: len(text) // 2], "truncated"),
+    "not a dict": (lambda text: "[]", "is not a file of"),
     "other schema": (
         lambda text: text.replace("gan-profile", "gan-ladder"),
-        "is no file of",
+        "is not a file of",
     ),
     "version": (lambda text: text.replace('"version": 1', '"version": 9'), "9"),
     "no times": (lambda text: text.replace('"seconds"', '"s"'), "'seconds'"),
     "nan": (lambda text: text.replace("0.25", "NaN"), "a time"),
     "negative": (lambda text: text.replace("6000.0", "-1"), "a time"),
-    "a word": (lambda text: text.replace("0.25", '"x"'), "lacks or spoils"),
+    "a word": (lambda text: text.replace("0.25", '"x"'), "missing or invalid"),
     "no operators": (
         lambda text: text.replace('"operators"', '"o"'),
         "'operators'",

@@ -1,4 +1,4 @@
-"""The protocol of the benchmark: what it finds, and what it refuses."""
+"""The protocol of the benchmark: its checks, its files and its report."""
 
 import json
 import os
@@ -17,13 +17,22 @@ import pytest
 import torch
 
 import jax_gan
-from benchmarks import counters, gates, ladder, processes, report, worker
-from benchmarks.__main__ import main
+from benchmarks import (
+    background,
+    checks,
+    counters,
+    processes,
+    report,
+    worker,
+)
+from benchmarks.__main__ import _parser, main
+from benchmarks.analysis import tabulate
 from benchmarks.ladder import measure
 from benchmarks.plan import CALLS, Plan
 from benchmarks.processes import Worker, starter
-from benchmarks.results import load, tabulate
-from benchmarks.variants import STEPS, build, side_of
+from benchmarks.results import load
+from benchmarks.variant_names import STEPS
+from benchmarks.variants import build, side_of
 from benchmarks.work import flops, optimizer_bytes
 from experiment.config import InputError
 from experiment.recipes import RECIPES, recipe
@@ -31,7 +40,7 @@ from experiment.stream import Stream
 from parity_tests.faults.paper import PAPER
 from parity_tests.small import small_config, small_data
 
-JOB = worker.Job(
+JOB = worker.TimingJob(
     "jax scan", "lecture", 64, STEPS, "cpu", "strict", 0.01, 8, 8, True
 )
 SLOW = pytest.mark.slow
@@ -49,12 +58,12 @@ COMPILER = pytest.mark.skipif(
     reason="torch.compile writes C++ and finds no compiler",
 )
 VARIANTS = [
-    pytest.param(f"{twin} {form}", marks=COMPILER if form == "compile" else ())
-    for twin, forms in {
+    pytest.param(f"{twin} {loop}", marks=COMPILER if loop == "compile" else ())
+    for twin, loops in {
         "jax": ("scan", "step", "device", "seeds-2", "tutorial"),
         "torch": ("eager", "compile", "device", "seeds-2", "tutorial"),
     }.items()
-    for form in forms
+    for loop in loops
 ]
 
 
@@ -67,16 +76,16 @@ def _built(name, of="lecture"):
 
 @pytest.mark.parametrize("of", ["lecture", pytest.param("paper", marks=SLOW)])
 @pytest.mark.parametrize("name", VARIANTS)
-def test_every_variant_passes_the_gates(name, of):
+def test_every_variant_passes_its_checks(name, of):
     side, variant = _built(name, of)
     if (name, of) == ("torch tutorial", "paper"):
         with pytest.raises(InputError, match="Algorithm 1 alone"):
             variant.create()
         return
-    assert gates.parity(variant, 1e-3) is None
+    assert checks.parity(variant, 1e-3) is None
     if not name.endswith("tutorial"):
-        assert gates.no_reads(side, variant) is None
-        assert gates.products(side, variant, "float32") is None
+        assert checks.no_host_sync(side, variant) is None
+        assert checks.matmul_dtypes(side, variant, "float32") is None
 
     game = variant.create()
 
@@ -85,30 +94,30 @@ def test_every_variant_passes_the_gates(name, of):
         game, _ = variant.run(game, STEPS)
 
     block()
-    assert gates.compiles_once(side, block) is None
+    assert checks.compiles_once(side, block) is None
     if name == "torch compile":
         assert side.graph_breaks() > 0
 
 
 @pytest.mark.parametrize("name", ["jax scan", "torch eager"])
-def test_a_wrong_gradient_is_refused(name, monkeypatch):
+def test_a_wrong_gradient_is_excluded(name, monkeypatch):
     _, variant = _built(name)
     plain = cache(variant.plain)
-    for ulp_seed in (None, *gates.CONTROLS):
-        plain(ulp_seed)  # before it is wrong
+    for ulp_seed in (None, *checks.CONTROLS):
+        plain(ulp_seed)  # before the fault is injected
     losses = sys.modules[side_of(name).twin.__name__ + ".losses"].LOSSES
     right = losses["non-saturating"]
     wrong = right._replace(
         discriminator=lambda *logits: 1.01 * right.discriminator(*logits)
     )
     monkeypatch.setitem(losses, "non-saturating", wrong)
-    found = gates.parity(replace(variant, plain=plain), 1e-3)
+    found = checks.parity(replace(variant, plain=plain), 1e-3)
     assert "discriminator/optimizer/m" in found
     assert "differ from those of the plain step by 1.0e-02" in found
 
 
 def _moments_off(variant, by, by_an_ulp=0.0):
-    """The variant beside a plain step whose first moments are larger."""
+    """The variant, with a plain step whose first moments are larger."""
 
     def plain(ulp_seed):
         state, history = variant.plain(None)
@@ -132,17 +141,17 @@ def _moments_off(variant, by, by_an_ulp=0.0):
 )
 def test_tenfold_of_what_one_ulp_does_may_pass(by, by_an_ulp, passes):
     _, variant = _built("torch eager")
-    found = gates.parity(_moments_off(variant, by, by_an_ulp), 1e-3)
+    found = checks.parity(_moments_off(variant, by, by_an_ulp), 1e-3)
     assert (found is None) == passes
 
 
-def test_a_state_of_other_arrays_is_refused():
+def test_a_state_of_other_arrays_is_excluded():
     _, variant = _built("torch eager")
 
     def fewer(game):
         return dict(list(variant.state(game).items())[1:])
 
-    found = gates.parity(replace(variant, state=fewer), 1e-3)
+    found = checks.parity(replace(variant, state=fewer), 1e-3)
     assert "its state is not that of the plain step" in found
 
 
@@ -157,19 +166,22 @@ def test_float64_shows_what_float32_hides(name):
         variant = build(name, config, typed, device, STEPS)
         return _moments_off(variant, 1e-6)
 
-    assert gates.parity(built(config), 1e-3) is None
+    assert checks.parity(built(config), 1e-3) is None
     job = replace(JOB, variant=name, batch_size=4)
-    found = worker.refusal(job, config, data, side, built)
+    found = worker.exclusion(job, config, data, side, built)
     assert found.startswith("in float64, ")
 
 
-@pytest.mark.parametrize("gate", ["work", "parity", "no_reads", "products"])
-def test_a_worker_heeds_every_gate(gate, monkeypatch):
+CHECKS = ("work", "parity", "no_host_sync", "matmul_dtypes")
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_a_worker_heeds_every_check(check, monkeypatch):
     found = []
-    for other in ("work", "parity", "no_reads", "products"):
-        reason = "refused" if other == gate else None
+    for other in CHECKS:
+        reason = "wrong" if other == check else None
         monkeypatch.setattr(
-            gates,
+            checks,
             other,
             lambda *args, reason=reason: found.append(args) or reason,
         )
@@ -181,19 +193,19 @@ def test_a_worker_heeds_every_gate(gate, monkeypatch):
     def built(config):
         return build("torch eager", config, data, "cpu", STEPS)
 
-    assert worker.refusal(job, config, data, side, built) == "refused"
-    if gate == "parity":
+    assert worker.exclusion(job, config, data, side, built) == "wrong"
+    if check == "parity":
         assert found[-1][1:] == (worker.TOLERANCES["strict"],)
 
 
 def test_a_worker_heeds_a_recompilation(monkeypatch):
-    monkeypatch.setattr(gates, "compiles_once", lambda *_: "refused")
+    monkeypatch.setattr(checks, "compiles_once", lambda *_: "twice")
     found, _ = _ready()
-    assert found["refused"] == "refused"
+    assert found["excluded"] == "twice"
 
 
 def test_a_block_is_as_long_as_it_says():
-    """So many iterations, and their end awaited, in no more than its time."""
+    """It trains the iterations that it claims, and awaits their end."""
     done = []
     found, block = _ready(done)
     del done[:]
@@ -204,7 +216,7 @@ def test_a_block_is_as_long_as_it_says():
 
 
 def _ready(done=None):
-    """What a worker says of a variant, and its block, with its doings."""
+    """A worker's measurements of a variant, its block, and what it did."""
     done = [] if done is None else done
     side, variant = _built("torch eager")
 
@@ -225,9 +237,9 @@ def _ready(done=None):
 
 
 @pytest.mark.parametrize("name", ["jax tutorial", "torch tutorial"])
-def test_a_read_in_every_step_is_refused(name):
-    found = gates.no_reads(*_built(name))
-    assert "it waits for the device" in found
+def test_a_host_read_in_every_step_is_excluded(name):
+    found = checks.no_host_sync(*_built(name))
+    assert "it synchronises with the host" in found
 
 
 @pytest.mark.parametrize(
@@ -242,14 +254,14 @@ def test_a_read_in_every_step_is_refused(name):
         "torch tutorial",
     ],
 )
-def test_products_of_another_type_are_refused(name):
+def test_matmuls_of_another_type_are_excluded(name):
     side, variant = _built(name, "mixed")
-    assert gates.products(side, variant, "bfloat16") is None
-    found = gates.products(side, variant, "float32")
-    assert found == "its products take bfloat16"
+    assert checks.matmul_dtypes(side, variant, "bfloat16") is None
+    found = checks.matmul_dtypes(side, variant, "float32")
+    assert found == "its matmuls have type bfloat16"
 
 
-def test_a_recompilation_is_refused():
+def test_a_recompilation_is_excluded():
     side, variant = _built("jax scan")
     lengths = iter(range(1, 5))
 
@@ -257,31 +269,30 @@ def test_a_recompilation_is_refused():
         variant.run(variant.create(), next(lengths))
 
     block()
-    assert "programs in a warm block" in gates.compiles_once(side, block)
+    assert "programs in a warm block" in checks.compiles_once(side, block)
 
 
-def test_a_replay_that_starts_anew_is_refused():
+def test_a_replay_that_starts_again_is_excluded():
     _, variant = _built("torch eager")
 
     def forgetful(game, count):
         return variant.run(variant.create(), count)
 
-    found = gates.parity(replace(variant, run=forgetful), 1e-3)
+    found = checks.parity(replace(variant, run=forgetful), 1e-3)
     assert "two iterations have the same losses" in found
 
 
-def test_same_noise_and_no_change_are_refused():
+def test_same_noise_and_no_change_are_excluded():
     _, variant = _built("torch eager")
 
     def same(game, count):
-        parts = [variant.run(game, 1)[1] for _ in range(count)]
-        part = type(parts[0])(*(torch.cat([v] * count) for v in parts[0]))
-        return game, part
+        metrics = variant.run(game, 1)[1]
+        return game, type(metrics)(*(torch.cat([v] * count) for v in metrics))
 
-    found = gates.parity(replace(variant, run=same), 1e-3)
+    found = checks.parity(replace(variant, run=same), 1e-3)
     assert "the noise is the same" in found
     still = replace(variant, run=lambda game, count: (game, None))
-    assert "did not change" in gates.parity(still, 1e-3)
+    assert "did not change" in checks.parity(still, 1e-3)
 
 
 # The quick ones with everything that differs: both rules, all networks.
@@ -309,8 +320,8 @@ def test_work_by_formula(name, digits):
         game = side.twin.create(config, data)
         batch = side.twin.place(Stream(config, data).batch(0))
         counted = side.count_flops(game, batch)
-        assert gates.work(counted, flops(config, data.shape[1:])) is None
-    assert "by formula" in gates.work(1, 2)
+        assert checks.work(counted, flops(config, data.shape[1:])) is None
+    assert "by formula" in checks.work(1, 2)
 
 
 def test_work_of_the_optimizers():
@@ -325,8 +336,8 @@ def test_work_of_the_optimizers():
 
 
 @SOME
-def test_forms_of_jax_lower_for_cuda(name, digits):
-    """On a machine without a GPU: every operation has a form there."""
+def test_variants_of_jax_lower_for_cuda(name, digits):
+    """Every operation can be lowered for a GPU, on a machine without one."""
     config = recipe(name, batch_size=4)
     jax_gan.select_device("cpu", config)
     data = digits(config)
@@ -369,7 +380,7 @@ NAMES = ("jax scan", "torch eager", "jax scan again", "torch eager again")
 
 def _ladder(
     out, last=99, end="pass", compiled="0", joules=None, names=NAMES,
-    started=None, gate=None, minutes=None, workloads=("mlp",), at_once=1,
+    started=None, outcome=None, minutes=None, workloads=("mlp",), jobs=1,
     earlier=None, **answer,
 ):  # fmt: skip
     """A ladder whose workers are stand-ins; torch eager is the odd one."""
@@ -378,7 +389,7 @@ def _ladder(
         if started is not None:
             started.append(job)
         odd = job.variant == "torch eager"
-        passed = (odd and gate) or {"refused": None}
+        passed = (odd and outcome) or {"excluded": None}
         script = SERVE.format(
             loaded=passed if job.check else {},
             answer=ANSWER | (answer if odd else {}),
@@ -388,9 +399,7 @@ def _ladder(
         )  # fmt: skip
         return Worker(job.variant, [sys.executable, "-c", script])
 
-    plan = Plan(
-        "cpu", "strict", workloads, names, 3, 2, 0.1, minutes, 5, at_once
-    )
+    plan = Plan("cpu", "strict", workloads, names, 3, 2, 0.1, minutes, 5, jobs)
     return _status(measure(plan, out, lambda line: None, start, earlier))
 
 
@@ -422,39 +431,39 @@ def test_ladder_and_its_report(tmp_path):
     assert "| jax scan |" in (tmp_path / "report" / "REPORT.md").read_text()
 
 
-def test_no_verdict_without_a_floor(tmp_path):
+def test_no_verdict_without_a_duplicate(tmp_path):
     out = tmp_path / "ladder.json"
     assert _ladder(out, names=("jax scan", "torch eager")) == 0
     rows = tabulate(load(out)["workloads"]["mlp"]).rows
     assert {row.claim.verdict for row in rows if row.claim} == {""}
 
 
-@pytest.mark.parametrize("sets", [1, 2])
-def test_one_set_gives_no_interval_and_no_verdict(sets, tmp_path):
+@pytest.mark.parametrize("count", [1, 2])
+def test_one_repetition_gives_no_interval_and_no_verdict(count, tmp_path):
     _ladder(tmp_path / "ladder.json")
     results = load(tmp_path / "ladder.json")
-    del results["workloads"]["mlp"]["sets"][sets:]
+    del results["workloads"]["mlp"]["sets"][count:]
     report.write(tmp_path, results)
     text = (tmp_path / "REPORT.md").read_text()
     (row,) = re.findall(r"^\| jax scan \|.*", text, re.MULTILINE)
     claimed = re.search(" to |faster|slower|tie", row)
-    assert (claimed is None) == (sets == 1)
-    assert ("they need at least 2 sets" in text) == (sets == 1)
+    assert (claimed is None) == (count == 1)
+    assert ("these need at least 2" in text) == (count == 1)
 
 
 def test_an_earlier_file_is_not_lost(tmp_path):
     out = tmp_path / "ladder.json"
     out.write_text("measured with care")
     with pytest.raises(InputError, match="sees none"):
-        _ladder(out, gate={"unusable": "PyTorch sees none"})
+        _ladder(out, outcome={"unsupported": "PyTorch sees none"})
     assert out.read_text() == "measured with care"
 
 
-def test_all_refused_keeps_an_earlier_file(tmp_path):
+def test_no_valid_variant_keeps_an_earlier_file(tmp_path):
     out = tmp_path / "ladder.json"
     out.write_text("measured with care")
-    with pytest.raises(InputError, match="every variant is refused"):
-        _ladder(out, names=("torch eager",), gate={"refused": "it is wrong"})
+    with pytest.raises(InputError, match="every variant is excluded"):
+        _ladder(out, names=("torch eager",), outcome={"excluded": "wrong"})
     assert out.read_text() == "measured with care"
 
 
@@ -470,10 +479,10 @@ def test_report_says_why_a_workload_has_no_table(tmp_path):
     }
     report.write(tmp_path, results)
     for page in ("REPORT.md", "report.html"):
-        assert "torch graph has no number" in (tmp_path / page).read_text()
+        assert "torch graph is excluded" in (tmp_path / page).read_text()
 
 
-def test_the_worst_set_speaks(tmp_path):
+def test_the_worst_repetition_counts(tmp_path):
     out = tmp_path / "ladder.json"
     _ladder(out)
     workload = load(out)["workloads"]["mlp"]
@@ -486,10 +495,10 @@ def test_the_worst_set_speaks(tmp_path):
     assert [name for name, is_so in settled.items() if not is_so] == [
         "jax scan"
     ]
-    assert table.busy == 0.5
+    assert table.background == 0.5
 
 
-def test_a_roofline_is_the_fastest_set(tmp_path):
+def test_a_roofline_is_that_of_the_fastest_repetition(tmp_path):
     _ladder(tmp_path / "ladder.json")
     workload = load(tmp_path / "ladder.json")["workloads"]["mlp"]
     for one, peak in zip(workload["sets"], (3e9, 2e9), strict=True):
@@ -512,10 +521,10 @@ def test_other_work_is_never_the_best(odd, tmp_path):
     assert table.best == {"jax": "jax scan", "torch": "torch eager"}
 
 
-def test_busy_is_what_was_not_idle(monkeypatch):
+def test_background_load_is_what_was_not_idle(monkeypatch):
     moments = iter([(100, 1000), (130, 1040)])
-    monkeypatch.setattr(ladder, "_jiffies", lambda: next(moments))
-    assert ladder._busy() == 0.25
+    monkeypatch.setattr(background, "_jiffies", lambda: next(moments))
+    assert background.measure_background() == 0.25
 
 
 def test_a_worker_takes_the_threads_of_its_framework(monkeypatch):
@@ -535,7 +544,7 @@ def test_report_of_seeds_and_of_energy(tmp_path):
     assert _ladder(out, joules=30.0, names=names) == 0
     report.write(tmp_path / "report", load(out))
     page = (tmp_path / "report" / "report.html").read_text()
-    assert "many seeds at once" in page
+    assert "many seeds together" in page
     # 30 J for a block: 10 iterations of 100 images
     assert "<td>30.00</td>" in page
 
@@ -553,14 +562,14 @@ def test_report_of_seeds_and_of_energy(tmp_path):
         ),
         (
             RuntimeError("an output was overwritten\nand so on"),
-            "it ends: RuntimeError: an output was overwritten",
+            "it fails: RuntimeError: an output was overwritten",
         ),
-        (AssertionError(), "it ends: AssertionError"),
+        (AssertionError(), "it fails: AssertionError"),
         (InputError("it is for GPUs"), "it is for GPUs"),
     ],
 )
 @pytest.mark.parametrize("check", [True, False])
-def test_a_form_that_fails_is_refused(
+def test_a_variant_that_fails_is_excluded(
     check, error, reason, monkeypatch, capsys
 ):
     def create(*_):
@@ -571,7 +580,7 @@ def test_a_form_that_fails_is_refused(
     monkeypatch.setattr(sys, "stdout", sys.stdout)  # given back afterwards
     worker.main(replace(JOB, check=check))
     answers = list(map(json.loads, capsys.readouterr().out.splitlines()))
-    assert answers == [*([] if check else [{}]), {"refused": reason}]
+    assert answers == [*([] if check else [{}]), {"excluded": reason}]
 
 
 @pytest.mark.skipif(
@@ -625,21 +634,21 @@ def test_a_worker_that_dies_or_hangs(end, message, tmp_path):
     "odd",
     [
         {"compiled": "1"},
-        {"refused": "it does not fit"},
-        {"gate": {"refused": "it is wrong"}},
+        {"excluded": "it does not fit"},
+        {"outcome": {"excluded": "it is wrong"}},
     ],
 )
-def test_a_refused_variant_gets_no_number(odd, tmp_path):
+def test_an_excluded_variant_gets_no_number(odd, tmp_path):
     out = tmp_path / "ladder.json"
     assert _ladder(out, **odd) == 0
     workload = load(out)["workloads"]["mlp"]
     rows = {row.variant for row in tabulate(workload).rows}
     assert "torch eager" not in rows
-    assert ("torch eager again" in rows) == ("gate" not in odd)
+    assert ("torch eager again" in rows) == ("outcome" not in odd)
     report.write(tmp_path / "report", load(out))
     text = (tmp_path / "report" / "REPORT.md").read_text()
     reason = workload["refused"]["torch eager"]
-    assert f"torch eager has no number: {reason}" in text
+    assert f"torch eager is excluded: {reason}" in text
 
 
 def test_time_that_is_over_before_a_block(tmp_path):
@@ -650,7 +659,7 @@ def test_time_that_is_over_before_a_block(tmp_path):
     assert out.read_text() == "measured with care"
 
 
-def test_a_form_entered_again_is_checked_once(tmp_path):
+def test_a_duplicate_is_not_checked_again(tmp_path):
     started = []
     _ladder(tmp_path / "ladder.json", started=started)
     checked = [job.variant for job in started if job.check]
@@ -661,7 +670,7 @@ def test_a_form_entered_again_is_checked_once(tmp_path):
     ("end", "message"),
     [("sys.exit(3)", "ended"), ("import time; time.sleep(60)", "hung")],
 )
-def test_gates_that_die_or_hang(end, message, tmp_path, capsys):
+def test_checks_that_die_or_hang(end, message, tmp_path, capsys):
     out = tmp_path / "ladder.json"
 
     def start(job):
@@ -676,10 +685,10 @@ def test_gates_that_die_or_hang(end, message, tmp_path, capsys):
 
 
 def test_workloads_side_by_side(tmp_path):
-    """All processes of a set are there before the first block of any."""
+    """All processes of a repetition start before the first block of any."""
     out, started = tmp_path / "ladder.json", []
     both = ("mlp", "lecture")
-    assert _ladder(out, started=started, workloads=both, at_once=3) == 0
+    assert _ladder(out, started=started, workloads=both, jobs=3) == 0
     results = load(out)
     assert results["complete"]
     for workload in results["workloads"].values():
@@ -690,7 +699,7 @@ def test_workloads_side_by_side(tmp_path):
     assert timed == 2 * (4 * ["mlp"] + 4 * ["lecture"])
 
 
-def test_sets_are_added(tmp_path):
+def test_repetitions_are_added(tmp_path):
     out, started = tmp_path / "ladder.json", []
     _ladder(out)
     before = load(out)
@@ -710,7 +719,7 @@ def test_sets_are_added(tmp_path):
         ({"rounds": 4}, "another plan (rounds 3, now 4"),
     ],
 )
-def test_sets_of_another_machine_or_plan(odd, part, tmp_path, refused):
+def test_repetitions_of_another_machine_or_plan(odd, part, tmp_path, refused):
     out = tmp_path / "ladder.json"
     _ladder(out)
     results = json.loads(out.read_text())
@@ -732,7 +741,7 @@ def test_flags_that_this_xla_does_not_know(tmp_path):
 
     def start(job):
         end = "sys.exit(1)" if job.variant == flagged else "pass"
-        passed = {"refused": None} if job.check else {}
+        passed = {"excluded": None} if job.check else {}
         script = SERVE.format(
             loaded=passed, answer=ANSWER, last=99, end="pass", compiled="0",
             joules=None,
@@ -749,10 +758,10 @@ def test_flags_that_this_xla_does_not_know(tmp_path):
 
 
 DAMAGE = {
-    "cut short": (lambda text: text[: len(text) // 2], "cut short"),
+    "truncated": (lambda text: text[: len(text) // 2], "truncated"),
     "other schema": (
         lambda text: text.replace("gan-ladder", "x"),
-        "no file of",
+        "not a file of",
     ),
     "version": (lambda text: text.replace('"version": 2', '"version": 9'), "9"),
     "no times": (lambda text: text.replace('"seconds"', '"s"'), "seconds of"),
@@ -762,7 +771,7 @@ DAMAGE = {
         "batch_size of mlp",
     ),
     "nan": (lambda text: text.replace("0.101,", "NaN,"), "the seconds of"),
-    "not a dict": (lambda text: "[]", "is no file of"),
+    "not a dict": (lambda text: "[]", "is not a file of"),
     "no work": (
         lambda text: text.replace('"iterations": 10', '"iterations": 0'),
         "iterations of",
@@ -777,7 +786,7 @@ DAMAGE = {
     ),
     "lacks a variant": (
         lambda text: text.replace('"jax scan": {', '"jax step": {', 1),
-        "a variant in a set",
+        "a variant in one of the sets",
     ),
 }
 
@@ -807,7 +816,7 @@ def test_no_blank_in_the_name_of_a_cache(tmp_path, monkeypatch):
     others = (JOB, replace(JOB, variant="torch compile", check=False))
     for name in ("JAX_COMPILATION_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR"):
         assert " " not in environment[name].removeprefix(str(tmp_path))
-        for other in others:  # compiled anew: nothing of another's is there
+        for other in others:  # each has its own cache
             assert start(other)[name] != environment[name]
 
 
@@ -821,7 +830,8 @@ BAD = {
     "variant": ["--variants", "jax warp"],
     "flags": ["--variants", "jax scan/warp"],
     "flags of torch": ["--variants", "torch eager/conv"],
-    "at once": ["--at-once", "0"],
+    "jobs": ["--jobs", "0"],
+    "repetitions": ["--repetitions", "0"],
     "rounds": ["--rounds", "0"],
     "budget": ["--budget", "-1"],
     "block": ["--block", "nan"],
@@ -841,3 +851,15 @@ def test_bad_option_of_the_ladder(case, tmp_path, refused):
     arguments = ["ladder", "--out", tmp_path / "ladder.json", *BAD[case]]
     refused(main, arguments, BAD[case][1])
     assert not list(tmp_path.iterdir())
+
+
+def test_former_option_names_still_work(tmp_path, capsys):
+    options = ["--variants", "jax warp", "--sets", "2", "--at-once", "3"]
+    assert main(["ladder", "--out", str(tmp_path / "l.json"), *options]) == 2
+    warnings = capsys.readouterr().err.splitlines()[:-1]
+    assert warnings == [
+        "warning: --sets is now --repetitions",
+        "warning: --at-once is now --jobs",
+    ]
+    parsed = _parser().parse_args(["ladder", "--out", "l.json", *options])
+    assert (parsed.repetitions, parsed.jobs) == (2, 3)

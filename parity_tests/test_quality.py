@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.quality import LOSSES, METRICS, TWINS, tables
+from benchmarks.lock import hold
+from benchmarks.quality import LOSSES
+from benchmarks.quality_report import METRICS, tables
+from benchmarks.stability import TWINS
 
 STUDY = ["quality", "--recipes", "lecture", "--steps", "2", "--seeds", "2"]
 
 
-def test_goes_on_where_it_stopped(tmp_path, capsys, refused):
+def test_resumes_where_it_stopped(tmp_path, capsys, refused):
     out = tmp_path / "study.json"
     assert main([*STUDY, "--out", str(out)]) == 0
     shown = capsys.readouterr().out
@@ -24,14 +27,14 @@ def test_goes_on_where_it_stopped(tmp_path, capsys, refused):
     for loss in LOSSES:
         assert f"lecture, {loss}" in shown
 
-    # One run is missing: it alone is made, and to the same bits.
-    lost = results["runs"].pop()
+    # One run is missing: only that is made, bit-identical.
+    missing = results["runs"].pop()
     out.write_text(json.dumps(results))
     assert main([*STUDY, "--out", str(out)]) == 0
     captured = capsys.readouterr()
     assert captured.out == shown
     assert captured.err.count("seed") == 1
-    assert json.loads(out.read_text())["runs"][-1] == lost
+    assert json.loads(out.read_text())["runs"][-1] == missing
 
     before = out.read_text()
     refused(main, [*STUDY[:-3], "3", *STUDY[-2:], "--out", out], out, "another")
@@ -40,10 +43,12 @@ def test_goes_on_where_it_stopped(tmp_path, capsys, refused):
     assert out.read_text() == before
     out.write_text(before[:100])
     refused(main, [*STUDY, "--out", out], out, "remove it")
+    with hold(out):
+        refused(main, [*STUDY, "--out", out], out, "another command")
 
 
 def _study(saturating, non_saturating):
-    """With these mean distances (JAX, PyTorch), and a deviation of 5 %."""
+    """With these mean distances (JAX, PyTorch), standard deviation 5 %."""
     rng = np.random.default_rng(0)
     means = dict(zip(LOSSES, (saturating, non_saturating), strict=True))
     runs = []

@@ -1,10 +1,10 @@
-"""The quick look: its table and its line, by workers that are stand-ins."""
+"""The quick comparison: its table and its line, by stand-in workers."""
 
 import sys
 
 import pytest
 
-from benchmarks import ladder, quick
+from benchmarks import background, ladder
 from benchmarks.__main__ import main
 from benchmarks.plan import HEADLINE
 from benchmarks.processes import Worker
@@ -12,7 +12,7 @@ from benchmarks.quick import WORKLOADS
 from benchmarks.results import load
 from parity_tests.test_protocol import ANSWER
 
-# Passes its gates, or gets ready and says so many seconds for each block.
+# Passes its checks, or gets ready and answers these seconds for each block.
 WORKER = """
 import json, sys
 print(json.dumps({first}), flush=True)
@@ -31,16 +31,16 @@ SECONDS = {"jax": 0.1, "torch": 0.25}
 
 @pytest.fixture
 def stand_ins(monkeypatch, tmp_path):
-    """Puts stand-ins for the workers: who is refused, or dies at a block."""
+    """Replaces the workers: some are excluded, or die at a block."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(ladder, "_busy", lambda: 0.0)
+    monkeypatch.setattr(background, "measure_background", lambda: 0.0)
     started = []
 
-    def put(refused=(), **dies):
+    def put(excluded=(), **dies):
         def start(job):
             started.append(job)
             of = job.variant, job.recipe
-            first = {"refused": "it is wrong" if of in refused else None}
+            first = {"excluded": "it is wrong" if of in excluded else None}
             script = WORKER.format(
                 first=first if job.check else {},
                 ready=ANSWER | {"settings": {"threads": 2}},
@@ -80,21 +80,23 @@ def test_table_and_line(stand_ins, tmp_path, capsys):
     assert "lecture 6,400 / 2,560 = 2.50, mlp 10,000 / 4,000 = 2.50" in last
     for verdict in ("faster", "slower", "tie", "%"):
         assert verdict not in shown.out
-    assert "gates of 6 variants" in shown.err
+    assert "validity checks of 6 variants" in shown.err
     assert not list(tmp_path.iterdir())
-    # By the protocol of the ladder: each has a process, and its gates before.
+    # By the protocol of the ladder: each has a process, and is checked before.
     assert [job.check for job in started] == [True] * 6 + [False] * 6
 
 
 def test_what_disturbed_it_is_said(stand_ins, monkeypatch, capsys):
     stand_ins()
-    monkeypatch.setattr(ladder, "_busy", lambda: 0.4)
+    monkeypatch.setattr(background, "measure_background", lambda: 0.4)
     monkeypatch.setitem(ANSWER, "settled", False)
     assert main(["quick"]) == 0
     shown = capsys.readouterr().out
-    assert "Others had 40% of the machine: measure again" in shown
-    assert shown.splitlines()[-1].endswith("; others had 40% of the machine")
-    assert "Not steady to 2 % at first: jax scan on lecture, torch" in shown
+    assert "Background load 40%: measure again on an idle machine." in shown
+    assert shown.splitlines()[-1].endswith("; background load 40%")
+    assert (
+        "varied by more than 2 % at first: jax scan on lecture, torch" in shown
+    )
 
 
 def test_out_is_a_file_of_the_ladder(stand_ins, tmp_path):
@@ -106,18 +108,18 @@ def test_out_is_a_file_of_the_ladder(stand_ins, tmp_path):
     assert list(results["workloads"]) == list(WORKLOADS)
 
 
-def test_a_form_that_is_refused_and_a_worker_that_dies(
+def test_a_variant_that_is_excluded_and_a_worker_that_dies(
     stand_ins, tmp_path, capsys
 ):
-    stand_ins(refused={("torch eager", "lecture")}, mlp=1)
+    stand_ins(excluded={("torch eager", "lecture")}, mlp=1)
     assert main(["quick"]) == 1
     shown = capsys.readouterr()
     assert _rows(shown.out) == {
-        "lecture": ["6,400", "refused"],
+        "lecture": ["6,400", "excluded"],
         "mlp": ["10,000", "4,000", "2.50"],  # one round
         "dcgan": ["not", "timed", "not", "timed"],
     }
-    assert "torch eager is refused on lecture: it is wrong." in shown.out
+    assert "torch eager is excluded on lecture: it is wrong." in shown.out
     assert "nothing is kept without --out" in shown.err
     assert "mlp 10,000 / 4,000 = 2.50;" in shown.out
     assert not list(tmp_path.iterdir())
@@ -129,20 +131,12 @@ def test_nothing_is_shown_where_nothing_was_timed(stand_ins, capsys):
     shown = capsys.readouterr()
     assert not shown.out
     assert "nothing was timed before" in shown.err
-    every = {(form, name) for form in HEADLINE["cpu"] for name in WORKLOADS}
-    stand_ins(refused=every)
+    every = {(v, name) for v in HEADLINE["cpu"] for name in WORKLOADS}
+    stand_ins(excluded=every)
     assert main(["quick"]) == 2
     shown = capsys.readouterr()
     assert not shown.out
-    assert "every variant is refused" in shown.err
-
-
-def test_the_best_forms_of_a_device():
-    for device in ("cpu", "gpu"):
-        plan = quick.plan(device, 5)
-        assert plan.variants == HEADLINE[device]
-        assert plan.sets == 1
-    assert plan.matmul == "tf32"
+    assert "every variant is excluded" in shown.err
 
 
 def test_bad_options(tmp_path, refused):

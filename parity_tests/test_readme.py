@@ -6,7 +6,7 @@ import re
 import pytest
 
 from benchmarks import report
-from benchmarks.readme import _TABLES, PAGES, ROOT, render
+from benchmarks.readme import PAGES, ROOT, TABLES, render
 from benchmarks.results import load
 
 
@@ -19,7 +19,7 @@ def test_tables(page):
 def test_every_table_is_on_a_page():
     text = "".join((ROOT / page).read_text() for page in PAGES)
     markers = set(re.findall(r"<!-- (\w+) -->", text)) - {"end"}
-    assert markers == set(_TABLES)
+    assert markers == set(TABLES)
 
 
 @pytest.mark.parametrize("page", PAGES)

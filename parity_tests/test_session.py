@@ -10,8 +10,8 @@ from benchmarks import epochs, ladder, results, session
 from benchmarks.__main__ import main
 from benchmarks.plan import CALLS
 from benchmarks.processes import Worker
-from benchmarks.script import FULL, REHEARSAL
-from benchmarks.variants import STEPS
+from benchmarks.script import REHEARSAL
+from benchmarks.variant_names import STEPS
 from experiment.config import InputError
 from parity_tests.test_protocol import ANSWER, SERVE
 
@@ -19,14 +19,14 @@ from parity_tests.test_protocol import ANSWER, SERVE
 def _stand_in(job):
     """A worker that passes, and takes a tenth of a second for each block."""
     script = SERVE.format(
-        loaded={"refused": None} if job.check else {}, answer=ANSWER,
+        loaded={"excluded": None} if job.check else {}, answer=ANSWER,
         last=99, end="pass", compiled="0", joules=None,
     )  # fmt: skip
     return Worker(job.variant, [sys.executable, "-c", script])
 
 
 def test_a_rehearsal(tmp_path, monkeypatch):
-    """Every part runs; the same again adds sets and leaves the rest."""
+    """Every part runs; a second session adds repetitions and skips the rest."""
     monkeypatch.setitem(CALLS, "lecture", STEPS)
     # Workers start threads of their own, which would wait for each other.
     monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
@@ -38,10 +38,10 @@ def test_a_rehearsal(tmp_path, monkeypatch):
     scout, timed = (
         results.load(out / name) for name in ("scout.json", "ladder.json")
     )
-    for found, sets in ((scout, 1), (timed, 1)):
+    for found in (scout, timed):
         (workload,) = found["workloads"].values()
-        assert len(workload["sets"]) == sets
-    best = set(session.best_forms(scout))
+        assert len(workload["sets"]) == 1
+    best = set(session.best_variants(scout))
     assert set(timed["plan"]["variants"]) == best | {f"{b} again" for b in best}
     page = (out / "epochs.md").read_text()
     assert page.count("not reached") == 2
@@ -65,7 +65,7 @@ def test_a_rehearsal(tmp_path, monkeypatch):
 
 
 def _found(**times):
-    """A ladder's results of two workloads, by seconds of each form."""
+    """A ladder's results of two workloads, by seconds of each variant."""
     shape = {"iterations": 1, "games": 1, "joules": []}
 
     def workload(i):
@@ -79,24 +79,17 @@ def _found(**times):
     return {"workloads": {"a": workload(0), "b": workload(1)}}
 
 
-def test_the_best_form_is_the_fastest_over_all_workloads():
+def test_the_best_variant_is_the_fastest_over_all_workloads():
     found = _found(
         jax_scan=(1.0, 1.0),
-        jax_flat=(0.5, 1.5),  # product .75
-        jax_step=(0.1, None),  # refused on one
+        jax_flat=(0.5, 1.5),  # geometric mean .87
+        jax_step=(0.1, None),  # excluded on one
         torch_eager=(3.0, 2.0),
         torch_graph=(2.0, 2.0),
     )
-    assert session.best_forms(found) == ["jax flat", "torch graph"]
-    with pytest.raises(InputError, match="no form of torch"):
-        session.best_forms(_found(jax_scan=(1.0, 1.0)))
-
-
-def test_the_script_is_of_forms_that_exist():
-    for script in (FULL, REHEARSAL):
-        plan = session._plan(script, script.forms, 1, 1, 60.0)
-        assert plan.device == script.device
-        assert ladder.blank(plan)["workloads"].keys() == {*script.workloads}
+    assert session.best_variants(found) == ["jax flat", "torch graph"]
+    with pytest.raises(InputError, match="no variant of torch"):
+        session.best_variants(_found(jax_scan=(1.0, 1.0)))
 
 
 def test_the_table_of_epochs():
@@ -110,22 +103,21 @@ def test_the_table_of_epochs():
     assert cells == ["jax", "300", "240 ± 2", "200", "226 ± 2", "200"]
 
 
-def test_a_part_that_fails_is_told(tmp_path, monkeypatch):
-    """The others go on; what a process said lies beside."""
+def test_a_part_that_fails_is_reported(tmp_path, monkeypatch):
+    """The others continue; its output is in the folder."""
     monkeypatch.setattr(session, "_ladder", lambda *_: "done")
     monkeypatch.setattr(session, "_epochs", lambda *_: "done")
     script = replace(REHEARSAL, steps="no_test_has_this_name")
     assert session.run(script, tmp_path, None, lambda line: None) == 1
     outcomes = json.loads((tmp_path / "session.json").read_text())["parts"]
     assert "ended with status" in outcomes["steps"]
-    assert outcomes["profile"] == "no ladder, no best forms"
+    assert outcomes["profile"] == "no ladder, no best variants"
     assert outcomes["epochs"] == "done"
     assert "deselected" in (tmp_path / "steps-jax.log").read_text()
 
 
-def test_another_machine_is_refused(tmp_path, capsys):
-    plan = session._plan(REHEARSAL, REHEARSAL.forms, 1, 1, 60.0)
-    found = ladder.blank(plan) | {"complete": True, "failed": None}
+def test_another_machine_ends_the_session(tmp_path, capsys):
+    found = ladder.blank(REHEARSAL.scout) | {"complete": True, "failed": None}
     found["machine"]["gpus"] = ["another"]
     (tmp_path / "scout.json").write_text(json.dumps(found))
     for twin in ("jax", "torch"):

@@ -1,4 +1,4 @@
-"""The study of how often a recipe holds: its runs, tables and statistics."""
+"""The stability study: its runs, tables and statistics."""
 
 import doctest
 import fcntl
@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from dataclasses import asdict
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from scipy import stats
 
-from benchmarks import equivalence, stability, stability_study, statistics
+from benchmarks import stability, stability_study
 from benchmarks.__main__ import main
 from benchmarks.equivalence import (
     MARGINS,
@@ -23,7 +24,8 @@ from benchmarks.equivalence import (
     difference_of_means,
 )
 from benchmarks.lock import hold
-from benchmarks.stability_report import plot, tables, usual, write
+from benchmarks.stability_plot import plot
+from benchmarks.stability_report import tables, usual, write
 from experiment.chunks import CHUNK
 from experiment.config import InputError
 from experiment.recipes import recipe
@@ -66,8 +68,8 @@ def test_makes_only_the_runs_that_are_missing(tmp_path, capsys, monkeypatch):
     assert len(list(out.parent.iterdir())) == 3
     assert tables(results) in out.with_suffix(".md").read_text()
 
-    lost = of["PyTorch", 0, 0]
-    results["runs"].remove(lost)
+    missing = of["PyTorch", 0, 0]
+    results["runs"].remove(missing)
     out.write_text(json.dumps(results))
     assert main(command) == 0
     captured = capsys.readouterr()
@@ -79,7 +81,7 @@ def test_makes_only_the_runs_that_are_missing(tmp_path, capsys, monkeypatch):
         for run in json.loads(out.read_text())["runs"]
         if run not in results["runs"]
     )
-    assert found | {"seconds": 0} == lost | {"seconds": 0}
+    assert found | {"seconds": 0} == missing | {"seconds": 0}
 
 
 def test_bad_input_changes_no_file(tmp_path, refused):
@@ -164,30 +166,41 @@ def test_one_command_at_a_time(tmp_path, refused, monkeypatch):
 
 def test_a_file_that_is_removed_while_it_is_locked(tmp_path, monkeypatch):
     """Between opening it and locking it: the lock would be on no file."""
-    beside, flock = tmp_path / "x.json.lock", fcntl.flock
+    lock_file, flock = tmp_path / "x.json.lock", fcntl.flock
     locked = []
 
     def late(file, operation):
         if not locked:
-            beside.unlink()
+            lock_file.unlink()
         locked.append(file)
         flock(file, operation)
 
     monkeypatch.setattr(fcntl, "flock", late)
     with hold(tmp_path / "x.json"):
-        assert beside.exists()
+        assert lock_file.exists()
         assert len(locked) == 2
-    assert not beside.exists()
+    assert not lock_file.exists()
 
 
 # Statistics
 
 
-def test_examples_hold():
-    for module in (equivalence, stability, statistics):
-        found = doctest.testmod(module)
-        assert found.attempted
-        assert not found.failed
+@pytest.mark.parametrize(
+    "name",
+    [
+        "equivalence",
+        "plan",
+        "results",
+        "spans",
+        "stability",
+        "statistics",
+        "variant_names",
+    ],
+)
+def test_examples_hold(name):
+    found = doctest.testmod(import_module(f"benchmarks.{name}"))
+    assert found.attempted
+    assert not found.failed
 
 
 def test_clopper_pearson_is_exact():
@@ -280,7 +293,7 @@ def test_samples_that_show_digits(name, edge, beyond):
 
 
 def _results(seeds=20, perturbed=0, name="digits", factor=1.0):
-    """Runs that hold, PyTorch's Fréchet distances larger by a factor."""
+    """Runs that succeed, PyTorch's Fréchet distances larger by a factor."""
     rng = np.random.default_rng(0)
     step = list(range(CHUNK, 11 * CHUNK, CHUNK))
     runs = []
@@ -344,13 +357,13 @@ def test_tables_count_the_runs():
 
 
 def _diverge(run):
-    """As a run is kept whose numbers were not finite any more."""
+    """Makes a run one whose losses became infinite or NaN."""
     run |= {"scores": None, "margin": None}
     run["collapse"] = {"since": 37, "noticed": 37, "sign": "diverged"}
     run["course"] = {name: values[:2] for name, values in run["course"].items()}
 
 
-def test_a_run_that_diverges_is_lost(tmp_path):
+def test_a_run_that_diverges_has_collapsed(tmp_path):
     results = _results(20, perturbed=10)
     others = _rows(tables(results))
     _diverge(results["runs"][0])
@@ -395,9 +408,9 @@ def test_a_diverging_run_ends_itself_alone(twin):
     found = stability_study.train_and_judge(plan, stability.Run(twin, 3))
     assert found["scores"] is None
     assert found["margin"] is None
-    lost = found["collapse"]
-    assert lost["sign"] == "diverged"
-    assert 1 <= lost["since"] == lost["noticed"] <= 20
+    collapse = found["collapse"]
+    assert collapse["sign"] == "diverged"
+    assert 1 <= collapse["since"] == collapse["noticed"] <= 20
     assert found["course"].keys() == {
         "step",
         "real_probability",
@@ -443,7 +456,7 @@ def test_equivalence_is_of_the_seeds():
     results = _results()
     results["runs"].pop()
     assert not _verdicts(results)
-    assert "20 seeds of each; here are 19." in tables(results)
+    assert "20 seeds of each; this study has 19." in tables(results)
 
 
 def test_plot(tmp_path, monkeypatch):
@@ -475,7 +488,7 @@ def test_page_and_plot_of_one_twin(tmp_path):
     """A study that was stopped may have runs of one twin only."""
     results = _results(1)
     results["runs"] = results["runs"][:1]
-    page, picture = write(tmp_path / "digits.json", results)
-    assert page.read_text().count(picture.name) == 1
+    page, figure = write(tmp_path / "digits.json", results)
+    assert page.read_text().count(figure.name) == 1
     assert ("PyTorch", "seeds") not in _rows(page.read_text())
-    assert Image.open(picture).format == "PNG"
+    assert Image.open(figure).format == "PNG"

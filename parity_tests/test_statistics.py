@@ -18,13 +18,13 @@ from scipy import stats
 import jax_gan
 import torch_ref
 from benchmarks.statistics import (
-    ENOUGH_SETS,
-    FEWEST_SETS,
+    ENOUGH_REPETITIONS,
+    FEWEST_REPETITIONS,
     estimate,
     holm,
     judge,
     log_ratios,
-    mean_over_sets,
+    mean_over_repetitions,
     noise_floor,
 )
 from experiment.recipes import recipe
@@ -286,8 +286,8 @@ def _farthest(ours, theirs):
 # Verdicts on times
 
 TABLES, ROUNDS = 4000, 10
-PROCESS, BLOCK = 0.027, 0.005  # deviations of logarithms, as they were seen
-# What --variants headline and torch compile make a table of.
+PROCESS, BLOCK = 0.027, 0.005  # measured standard deviations of logarithms
+# The table of --variants headline and torch compile.
 TABLE = {
     "jax scan": 1.0,
     "torch eager": 1.0,
@@ -297,14 +297,13 @@ TABLE = {
 }
 
 
-def _times(rng, ratio, sets=ENOUGH_SETS):
+def _times(rng, ratio, repetitions=ENOUGH_REPETITIONS):
     """Simulated tables, JAX faster by a ratio: every block of each variant.
 
-    A set has a machine of its own, which slows down by a tenth while it is
-    measured, and each of its processes an offset; some blocks take twice as
-    long.
+    A repetition has an offset of its machine, which slows down by a tenth
+    meanwhile, and one of each process; some blocks take twice as long.
     """
-    shape = TABLES, sets
+    shape = TABLES, repetitions
     machine = rng.normal(0, 0.05, (*shape, 1)) + np.linspace(0, 0.1, ROUNDS)
     times = {}
     for name, factor in TABLE.items():
@@ -318,7 +317,7 @@ def _times(rng, ratio, sets=ENOUGH_SETS):
 
 
 def _claims(tables):
-    """On JAX's best form in each table, as the ladder's tables have them."""
+    """The claim on JAX's best variant in each table."""
     return [
         judge(times, "torch eager", noise_floor(times))["jax scan"]
         for times in tables
@@ -327,7 +326,7 @@ def _claims(tables):
 
 @pytest.mark.parametrize("ratio", [1.0, 1.05])
 def test_verdicts_on_times(ratio):
-    """Of five sets: intervals cover, equals are ties, and 5 % are found."""
+    """Of five repetitions: intervals cover, equals tie, 5 % are detected."""
     claims = _claims(_times(np.random.default_rng(0), ratio))
     ratios = [claim.ratio for claim in claims]
     assert _share(low <= ratio <= high for _, low, high in ratios) >= 0.93
@@ -339,8 +338,8 @@ def test_verdicts_on_times(ratio):
         assert "slower" not in verdicts
 
 
-def test_intervals_of_the_fewest_sets_cover_too():
-    claims = _claims(_times(np.random.default_rng(0), 1.0, FEWEST_SETS))
+def test_intervals_of_the_fewest_repetitions_cover_too():
+    claims = _claims(_times(np.random.default_rng(0), 1.0, FEWEST_REPETITIONS))
     ratios = [claim.ratio for claim in claims]
     assert _share(low <= 1 <= high for _, low, high in ratios) >= 0.93
     assert [claim.verdict for claim in claims].count("tie") >= 0.95 * TABLES
@@ -349,7 +348,7 @@ def test_intervals_of_the_fewest_sets_cover_too():
 def test_interval_of_a_time_covers():
     tables = _times(np.random.default_rng(0), 1.0)
     found = [estimate(times["torch eager"]) for times in tables]
-    # Half of the way through the drift of a set.
+    # Halfway through the drift of a repetition.
     true = np.exp(0.05)
     assert _share(low <= true <= high for _, low, high in found) >= 0.93
 
@@ -361,53 +360,53 @@ def _share(found):
 def test_interval_is_students():
     """The hours of sleep of his paper: 10 patients, two drugs."""
     hours = np.array([1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4])
-    found, p = mean_over_sets(hours)
+    found, p = mean_over_repetitions(hours)
     assert found == pytest.approx((1.58, 0.70, 2.46), abs=5e-3)
     assert p == pytest.approx(0.0028, abs=5e-5)
-    assert mean_over_sets(np.ones(5)) == ((1, 1, 1), 0)
-    assert mean_over_sets(np.zeros(5)) == ((0, 0, 0), 1)
+    assert mean_over_repetitions(np.ones(5)) == ((1, 1, 1), 0)
+    assert mean_over_repetitions(np.zeros(5)) == ((0, 0, 0), 1)
 
 
 def test_a_drift_and_a_hiccup_fall_on_a_round():
-    """The medians of the two are of different rounds; their ratio is not."""
+    """The two medians are of different rounds; their ratio is of one."""
     drift = np.array([[1.0, 2.0, 4.0, 8.0, 16.0]])
     hiccup = np.array([[100.0, 1.0, 1.0, 1.0, 1.0]])
     found = log_ratios([drift * hiccup], [1.1 * drift])
     assert found == pytest.approx([np.log(1.1)])
 
 
-def _judged(logs, again=0.0, forms=1):
-    """The verdict on forms with these log-ratios in each set."""
-    ours, even = np.exp(-np.array([logs])).T, np.ones((len(logs), 1))
+def _judged(logs, duplicate=0.0, variants=1):
+    """The verdict on variants with these log-ratios in each repetition."""
+    faster, even = np.exp(-np.array([logs])).T, np.ones((len(logs), 1))
     names = ("jax scan", "jax step", "jax device", "torch compile")
-    times = dict.fromkeys(names[:forms], ours) | {
+    times = dict.fromkeys(names[:variants], faster) | {
         "torch eager": even,
         "torch eager again": even,
     }
-    floor = noise_floor(times | {"torch eager again": np.exp(again) * even})
+    floor = noise_floor(times | {"torch eager again": np.exp(duplicate) * even})
     return {c.verdict for c in judge(times, "torch eager", floor).values()}
 
 
-SETS = 0.04 + 0.02 * np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
+LOGS = 0.04 + 0.02 * np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
 
 
 def test_a_verdict_has_a_sign():
-    assert _judged(SETS) == {"faster"}
-    assert _judged(-SETS) == {"slower"}
+    assert _judged(LOGS) == {"faster"}
+    assert _judged(-LOGS) == {"slower"}
 
 
 def test_a_difference_within_the_noise_floor_is_a_tie():
-    assert _judged(SETS, again=0.03) == {"faster"}
-    assert _judged(SETS, again=0.05) == {"tie"}
-    assert _judged(SETS, again=-0.05) == {"tie"}
+    assert _judged(LOGS, duplicate=0.03) == {"faster"}
+    assert _judged(LOGS, duplicate=0.05) == {"tie"}
+    assert _judged(LOGS, duplicate=-0.05) == {"tie"}
 
 
 def test_many_claims_need_more():
     """At a p of .04: one claim is made, and not one of many."""
-    wide = SETS.mean() + 1.9 * (SETS - SETS.mean())
-    assert 0.02 < mean_over_sets(wide)[1] < 0.05
+    wide = LOGS.mean() + 1.9 * (LOGS - LOGS.mean())
+    assert 0.02 < mean_over_repetitions(wide)[1] < 0.05
     assert _judged(wide) == {"faster"}
-    assert _judged(wide, forms=4) == {"tie"}
+    assert _judged(wide, variants=4) == {"tie"}
 
 
 def test_holm():

@@ -1,6 +1,6 @@
-"""What a variant must pass before it gets a number.
+"""Validity checks: what a variant must pass before it is timed.
 
-Each gate returns why it refuses, or None.
+Each check returns the reason why the variant is excluded, or None.
 """
 
 from collections.abc import Callable
@@ -9,24 +9,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.variants import STEPS, Variant
+from benchmarks.variant_names import STEPS
+from benchmarks.variants import Variant
 from experiment.initial import State
 
-CONTROLS = range(3)  # seeds of the starts that are one ulp off
-# What an ulp excuses, of a state: no gradient at all would be an error of 1.
+CONTROLS = range(3)  # seeds of the starts that are one ulp away
+# The largest error of a state that the controls may excuse: without any
+# gradient it would be 1.
 _MOST_EXCUSED = 0.25
 
 
 def parity(variant: Variant, tolerance: float) -> str | None:
-    """The variant takes the steps of the plain one.
+    """The variant takes the steps of the plain step.
 
-    After one iteration: moments (the gradients, as the optimizer got them)
-    and batch statistics, relative to the largest of their array; weights,
-    relative to the mean step. Then two runs of ten, one after the other, as a
-    graph would be replayed: the losses. An ulp may put a unit on the other
-    side of its kink; so an error beyond the tolerance still passes within ten
-    times what one ulp of the first weights does to the plain step (sums in
-    another order are off by a few ulps).
+    After one iteration it compares moments (the gradients, as the optimizer
+    got them) and batch statistics, relative to the largest element of their
+    array, and weights, relative to the mean step. Then it compares the losses
+    of two runs of ten iterations, one after the other, as a CUDA graph would
+    be replayed.
+
+    A rounding error may put a unit on the other side of its kink. So an error
+    beyond the tolerance still passes if it is at most ten times what one ulp
+    of the initial weights changes in the plain step (sums in another order
+    differ by a few ulps).
     """
     before = variant.state(variant.create())
     game, _ = variant.run(variant.create(), 1)
@@ -47,13 +52,13 @@ def parity(variant: Variant, tolerance: float) -> str | None:
 
     plain = variant.plain(None)
     shapes = [
-        {(name, array.shape) for name, array in of.items()}
-        for of in (state, plain[0])
+        {(name, array.shape) for name, array in arrays.items()}
+        for arrays in (state, plain[0])
     ]
     if odd := shapes[0] ^ shapes[1]:
         return f"its state is not that of the plain step: {min(odd)}"
-    found = _errors(before, (state, history), plain)
-    beyond = {what: e for what, e in found.items() if not e <= tolerance}
+    errors = _errors(before, (state, history), plain)
+    beyond = {what: e for what, e in errors.items() if not e <= tolerance}
     if not beyond:
         return None
     controls = [
@@ -70,37 +75,38 @@ def parity(variant: Variant, tolerance: float) -> str | None:
 
 def _errors(
     before: State,
-    ours: tuple[State, NDArray],
-    theirs: tuple[State, NDArray],
+    actual: tuple[State, NDArray],
+    expected: tuple[State, NDArray],
 ) -> dict[str, float]:
-    found = {}
-    for name, a in ours[0].items():
-        b = theirs[0][name]
+    """Error of each array of a state, and of the losses, against expected."""
+    errors = {}
+    for name, a in actual[0].items():
+        b = expected[0][name]
         if "/params/" in name:
             scale = np.abs(b - before[name]).mean()
             error = np.abs(a - b).mean()
         else:
             scale, error = np.abs(b).max(), np.abs(a - b).max()
-        found[name] = float(error / (scale + 1e-12))
-    of_losses = float(np.abs(ours[1] - theirs[1]).max())
-    return {**found, f"losses of {len(ours[1])} iterations": of_losses}
+        errors[name] = float(error / (scale + 1e-12))
+    losses = float(np.abs(actual[1] - expected[1]).max())
+    return {**errors, f"losses of {len(actual[1])} iterations": losses}
 
 
-def no_reads(side: Any, variant: Variant) -> str | None:
-    """No iteration waits for a number that Python reads."""
-    found = side.reads_host(
+def no_host_sync(side: Any, variant: Variant) -> str | None:
+    """No iteration synchronises with the host."""
+    found = side.host_sync(
         lambda game: variant.run(game, STEPS)[0], variant.create()
     )
-    return f"it waits for the device: {found}" if found else None
+    return f"it synchronises with the host: {found}" if found else None
 
 
-def products(side: Any, variant: Variant, dtype: str) -> str | None:
-    """Its products of matrices take what they are to take."""
-    found = side.types_of_products(
+def matmul_dtypes(side: Any, variant: Variant, dtype: str) -> str | None:
+    """Its matmuls and convolutions have the requested data type."""
+    dtypes = side.matmul_dtypes(
         lambda game: variant.run(game, STEPS), variant.create()
     )
-    wrong = sorted(found - {dtype})
-    return f"its products take {', '.join(wrong)}" if wrong else None
+    wrong = sorted(dtypes - {dtype})
+    return f"its matmuls have type {', '.join(wrong)}" if wrong else None
 
 
 def compiles_once(side: Any, block: Callable[[], Any]) -> str | None:
@@ -112,7 +118,7 @@ def compiles_once(side: Any, block: Callable[[], Any]) -> str | None:
 
 
 def work(counted: int, formula: int) -> str | None:
-    """The products of the step are those of the formula."""
+    """The matmuls of the step are those of the formula."""
     if counted == formula:
         return None
     return f"{counted:,} FLOP an iteration, by formula {formula:,}"

@@ -1,0 +1,134 @@
+"""The project's prose uses standard terms: no retired word comes back.
+
+Prose is Markdown and, of Python files, comments, docstrings and strings with a
+blank: messages and help. Names in code, keys of JSON files and whatever stands
+between backquotes are not prose.
+"""
+
+import ast
+import io
+import re
+import tokenize
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SCANNED = ("README.md", "benchmarks")
+# Each pattern is of a word without another meaning here.
+RETIRED = {
+    r"rungs?": "test level",
+    r"climb(s|ed|ing)?": "run",
+    r"(go|goes|going|went) on": "continue, resume",
+    r"anew": "again, from scratch",
+    r"of (its|their) own": "own, separate",
+    r"at once": "simultaneous, concurrent, batched over seeds",
+    r"first weights": "initial weights",
+    r"step sizes?": "learning rate",
+    r"products? (of matrices|in tf32|tf32)": "matmul",
+    r"large (sums?|products?)": "memory bandwidth test, GEMM speed",
+    r"waits? for a number|reads the host": "host synchronisation",
+    r"sets? of processes": "process repetition",
+    r"entered (again|twice)": "A/A duplicate",
+    r"busy": "background load, utilisation",
+    r"refus(e|es|ed|als?)|unusable": "excluded, unsupported, invalid",
+    r"gates?": "validity check",
+    r"(faster|plain|best|eager) forms?": "variant",
+    r"parting": "divergence",
+    r"mend(s|ed)?|cures?|cured": "fix",
+    r"planted": "injected",
+    r"used up": "donated",
+    r"(?<!framework-)neutral": "framework-neutral",
+    r"commonest": "largest class share",
+    r"pictures?": "image, figure",
+    r"stretch(es)?": "chunk",
+    r"(a|two|each|every|quick) looks?": "evaluation",
+    r"at hand": "available",
+    r"so many": "N",
+    r"to the bit": "bit-identical",
+    r"beside": "next to, in addition to",
+    r"Frechet": "Fréchet",
+    r"Kynkaanniemi": "Kynkäänniemi",
+    r"proven": "verified",
+}
+# Phrases that stay, and why.
+ALLOWED = {
+    ("README.md", "step size or momentum moves"): "quotes a measured file",
+    ("benchmarks/gpu/REPORT.md", "step size or momentum moves"): "likewise",
+    ("benchmarks/results.py", "busy of"): "names a key of the file",
+}
+# Records of what was written before a measurement.
+HISTORY = ("benchmarks/gpu/PREDICTIONS.md",)
+
+
+def _files():
+    for entry in map(ROOT.joinpath, SCANNED):
+        found = [entry] if entry.is_file() else sorted(entry.rglob("*"))
+        for path in found:
+            name = path.relative_to(ROOT).as_posix()
+            if path.suffix in (".py", ".md") and name not in HISTORY:
+                yield name
+
+
+def _prose(text, is_code):
+    """The prose of a file, without what is between backquotes."""
+    parts = _of_code(text) if is_code else [text]
+    # A line break is a blank, also between the lines of a comment.
+    joined = re.sub(r"\s+#?\s*", " ", "\n\n".join(parts))
+    return re.sub(r"`+[^`]*`+", "`", joined)
+
+
+def _of_code(text):
+    """Comments, docstrings and strings with a blank."""
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    yield from (t.string for t in tokens if t.type == tokenize.COMMENT)
+    for node in ast.walk(ast.parse(text)):
+        value = node.value if isinstance(node, ast.Constant) else None
+        if isinstance(value, str) and re.search(r"\s", value.strip()):
+            # Examples in docstrings are code.
+            yield re.sub(r"(?m)^ *(>>>|\.\.\.) .*$", "", value)
+
+
+def _retired(prose):
+    """Retired words of a text, each with some of the words around it."""
+    return [
+        f"...{prose[max(0, match.start() - 30) : match.end() + 30]}...: "
+        f"say {standard}"
+        for pattern, standard in RETIRED.items()
+        for match in re.finditer(rf"\b(?:{pattern})\b", prose, re.IGNORECASE)
+    ]
+
+
+@pytest.mark.parametrize("name", list(_files()))
+def test_prose_has_no_retired_word(name):
+    prose = _prose((ROOT / name).read_text(), name.endswith(".py"))
+    for file, phrase in ALLOWED:
+        if file == name:
+            assert phrase in prose, f"{phrase!r} is allowed without need"
+            prose = prose.replace(phrase, "")
+    assert not _retired(prose)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"""Draws a picture."""',
+        "x = 1  # the commonest of all",
+        'print("goes on with it")',
+        'print(f"{x} is refused on {y}")',
+        'help("a loop that "\n     "reads the host")',
+        "# of its\n# own",
+    ],
+)
+def test_a_retired_word_in_code_is_found(text):
+    assert _retired(_prose(text, is_code=True))
+
+
+def test_a_retired_word_on_a_page_is_found():
+    assert _retired(_prose("The gates\nof a variant.", is_code=False))
+
+
+def test_names_and_keys_are_no_prose():
+    text = 'busy = values["refused"]  # of ``gates``\n'
+    text += '"""Example.\n\n    >>> busy(1)\n    """'
+    assert not _retired(_prose(text, is_code=True))
