@@ -1,7 +1,6 @@
 """The game of a config before its first step."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import jax
@@ -45,14 +44,10 @@ def create(
         raise InputError(
             "precision float64 is off in JAX: call select_device before create"
         )
-    any_run = config.of_any_run()
-    # Networks know neither loss nor rule: games that differ in these share
-    # the programs of their networks.
-    looks = replace(any_run, loss="saturating", optimizer="adam", k=1)
-    G, D = create_networks(looks, data.shape[1:])
+    G, D = create_networks(config, data.shape[1:])
     z = jnp.zeros((1, config.noise_size), config.dtype)
     x = jnp.zeros((1, *data.shape[1:]), config.dtype)
-    optimizer = OPTIMIZERS[config.optimizer]
+    optimizer, any_run = OPTIMIZERS[config.optimizer], config.of_any_run()
     game = Game(
         _player(_zeros(G, z), G, optimizer(any_run, "generator")),
         _player(_zeros(D, x, {}), D, optimizer(any_run, "discriminator")),

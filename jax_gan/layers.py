@@ -11,7 +11,7 @@ from flax import linen as nn
 from jax import Array, lax
 from jaxtyping import Float
 
-from experiment.config import Config
+from experiment.architecture import Architecture
 from jax_gan.convolution import convolve, convolve_transposed
 
 
@@ -37,7 +37,7 @@ class Dense(nn.Module):
     """Affine map of the last axis; without bias before a batch norm."""
 
     features: int
-    config: Config
+    config: Architecture
     use_bias: bool = True
 
     @nn.compact
@@ -51,7 +51,7 @@ class Convolution(nn.Module):
     """Halves height and width; the kernel is (out, 4, 4, in)."""
 
     features: int
-    config: Config
+    config: Architecture
     use_bias: bool = True
 
     @nn.compact
@@ -65,7 +65,7 @@ class TransposedConvolution(nn.Module):
     """Doubles height and width; the kernel is (in, 4, 4, out)."""
 
     features: int
-    config: Config
+    config: Architecture
     use_bias: bool = True
 
     @nn.compact
@@ -97,7 +97,7 @@ class BatchNorm(nn.Module):
     statistics beside float64 weights. A bfloat16 h is normalised in float32.
     """
 
-    config: Config
+    config: Architecture
 
     @nn.compact
     def __call__(self, h: Float[Array, "*m c"]) -> Float[Array, "*m c"]:

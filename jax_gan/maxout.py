@@ -7,7 +7,7 @@ from flax import linen as nn
 from jax import Array
 from jaxtyping import Float
 
-from experiment.config import Config
+from experiment.architecture import Architecture
 from jax_gan.layers import Dense, dropout
 
 
@@ -25,7 +25,7 @@ def maxout(h: Float[Array, "m n"], pieces: int) -> Float[Array, "m u"]:
 class MaxoutDiscriminator(nn.Module):
     """Maxout layers of ``discriminator_hidden`` units, with dropout."""
 
-    config: Config
+    config: Architecture
     shape: tuple[int, ...]
 
     def setup(self):

@@ -9,6 +9,7 @@ from jax import Array
 from jax.nn import relu, sigmoid, tanh
 from jaxtyping import Float
 
+from experiment.architecture import Architecture, architecture
 from experiment.config import Config
 from jax_gan.layers import (
     BatchNorm,
@@ -26,7 +27,7 @@ OUTPUTS = {"sigmoid": sigmoid, "tanh": tanh, "linear": lambda h: h}
 class MLPGenerator(nn.Module):
     """ReLU layers of ``generator_hidden`` units, then the output."""
 
-    config: Config
+    config: Architecture
     shape: tuple[int, ...]
 
     def setup(self):
@@ -48,7 +49,7 @@ class MLPGenerator(nn.Module):
 class MLPDiscriminator(nn.Module):
     """Leaky ReLU layers of ``discriminator_hidden`` units, with dropout."""
 
-    config: Config
+    config: Architecture
     shape: tuple[int, ...]
 
     def setup(self):
@@ -72,7 +73,7 @@ class MLPDiscriminator(nn.Module):
 class DCGANGenerator(nn.Module):
     """Small images, doubled by each layer: 7 to 14 to 28 (Radford 2016)."""
 
-    config: Config
+    config: Architecture
     shape: tuple[int, ...]
 
     def setup(self):
@@ -99,7 +100,7 @@ class DCGANGenerator(nn.Module):
 class DCGANDiscriminator(nn.Module):
     """Images halved by each layer, then dense layers, then one logit."""
 
-    config: Config
+    config: Architecture
     shape: tuple[int, ...]
 
     def setup(self):
@@ -140,4 +141,5 @@ def create_networks(config: Config, shape: tuple[int, ...]) -> tuple[Any, Any]:
     Their weights are zeros until ``create`` sets them.
     """
     G, D = NETWORKS[config.network]
-    return G(config, shape), D(config, shape)
+    of = architecture(config)
+    return G(of, shape), D(of, shape)

@@ -59,14 +59,16 @@ def sample_batch(
     def masks(key: Array, *shape: int) -> dict[str, Array]:
         layers = mask_units(config, data[0].size)
         return {
-            name: random.bernoulli(random.fold_in(key, i), keep, (*shape, n))
+            name: random.bernoulli(
+                random.fold_in(key, i), jnp.float32(keep), (*shape, n)
+            )
             / jnp.asarray(keep, data.dtype)
             for i, (name, (n, keep)) in enumerate(layers.items())
         }
 
     def discriminator_batch(*shape: int) -> DiscriminatorBatch:
         return DiscriminatorBatch(
-            x=data[random.randint(keys[0], shape, 0, len(data))],
+            x=data[random.randint(keys[0], shape, 0, len(data), jnp.int32)],
             z=noise(keys[1], *shape),
             real_masks=masks(keys[2], *shape),
             fake_masks=masks(keys[3], *shape),
