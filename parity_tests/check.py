@@ -48,8 +48,8 @@ def check_pair(
         reference: makes the side that is right, a fresh one at each call.
         port: makes the side that is checked.
         batches: one for each step: arrays in dicts, lists and tuples.
-        names: layers of the reference with another name in the port, such as
-            ``{"net/0": "Dense/0"}``; of paths, the beginning.
+        names: what has another name in the port, as messages show it, by the
+            reference's: ``{"model/net/0": "model/Dense/0"}`` is for a layer.
         permute: a batch with its examples in another order, for a second
             control: a mean over examples does not depend on the order, its
             rounding does.
@@ -78,7 +78,7 @@ def check_pair(
     """
     names = names or {}
     if len(set(names.values())) < len(names):
-        raise InputError(f"names {dict(names)} gives two layers one name")
+        raise InputError(f"names {dict(names)} gives two arrays one name")
     # The port's arrays go by the reference's names.
     own = {theirs: ours for ours, theirs in names.items()}
     controls: dict[str, Callable[[Any], Any]] = {"control": _unchanged}

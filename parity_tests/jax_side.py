@@ -58,7 +58,7 @@ def keep_gradients(
     return optax.GradientTransformation(init, update)
 
 
-Parts = Mapping[str, Callable[[Any], Mapping[str, Any]]]
+Parts = Callable[[Any], Mapping[str, Mapping[str, Any]]]
 
 
 def jax_side(
@@ -77,10 +77,9 @@ def jax_side(
         step: of a state and a batch, whose NumPy arrays it gets as JAX's;
             gives the next state and its metrics by name.
         state: before the first step: any pytree.
-        parts: by its name what of a state is of a network: a function of the
-            state, which picks sub-trees by ``weights``, ``moments`` (Optax's
-            state) and ``statistics``, such as ``lambda s: {"weights":
-            s.params, "moments": s.opt_state}``.
+        parts: what of a state is of each network, by the name of its part:
+            sub-trees by ``weights``, ``moments`` (Optax's state) and
+            ``statistics``. It may only pick, not compute.
         layouts: of arrays that are not in the neutral layout, by a regular
             expression that their part and path match as a whole.
         ignore: what of a state is not compared, such as ``lambda s:
@@ -96,7 +95,7 @@ def jax_side(
             side = jax_side(
                 step,
                 TrainState.create(apply_fn=..., params=..., tx=...),
-                {"model": lambda s: {"weights": s.params,
+                lambda s: {"model": {"weights": s.params,
                                      "moments": s.opt_state}},
                 ignore=lambda s: s.step,
             )
@@ -124,8 +123,8 @@ class JaxSide:
         numbered = jax.tree.unflatten(tree, range(len(leaves)))
         found: list[tuple[Key, int]] = []
         self._gradients: dict[str, dict[str, int]] = {}
-        for part, pick in parts.items():
-            for kind, subtree in pick(numbered).items():
+        for part, picked in parts(numbered).items():
+            for kind, subtree in picked.items():
                 if kind not in KINDS:
                     raise InputError(
                         f"part {part!r} has {kind!r}; known: {', '.join(KINDS)}"

@@ -63,21 +63,24 @@ def nnx_side(
         metrics = step(batch)
         return collect(), metrics or {}
 
-    def pick(part: str) -> Callable[[Any], Mapping[str, Any]]:
-        return lambda state: {kind: state[part][kind] for kind in KINDS}
-
     return JaxSide(
         pure_step,
         collect(),
-        {part: pick(part) for part in modules},
+        lambda state: {
+            part: {kind: of[kind] for kind in KINDS}
+            for part, of in state.items()
+        },
         layouts or {},
         lambda state: [of["rest"] for of in state.values()],
     )
 
 
-def _update_moments(optimizer: Any, moments: Any) -> None:
-    """Puts a pure state in place of an NNX optimizer's."""
-    state = nnx.state(optimizer.opt_state)
-    leaves = jax.tree.leaves(moments)
-    flat = jax.tree.unflatten(jax.tree.structure(state), leaves)
-    nnx.update(optimizer.opt_state, flat)
+def _update_moments(optimizer: nnx.Optimizer, moments: Any) -> None:
+    """Puts a pure state in place of an optimizer's."""
+    variables = jax.tree.leaves(
+        optimizer.opt_state, is_leaf=lambda of: isinstance(of, nnx.Variable)
+    )
+    for variable, array in zip(
+        variables, jax.tree.leaves(moments), strict=True
+    ):
+        variable[...] = array

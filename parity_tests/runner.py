@@ -32,7 +32,7 @@ class Runner:
         Args:
             name: of the side in messages.
             build: makes it.
-            names: beginnings of its paths, and what stands in their place.
+            names: beginnings of part and path, and what takes their place.
         """
         self._name, self._names = name, names
         self._back = {new: old for old, new in names.items()}
@@ -110,10 +110,12 @@ class Runner:
 
 
 def _renamed(key: Key, names: Names) -> Key:
-    """The key with the beginning of its path replaced."""
+    """The key with the beginning of its part and path replaced."""
+    whole = f"{key.part}/{key.path}"
     for old, new in names.items():
-        if key.path == old or key.path.startswith(f"{old}/"):
-            return key._replace(path=new + key.path.removeprefix(old))
+        if f"{whole}/".startswith(f"{old}/"):
+            part, _, path = (new + whole.removeprefix(old)).partition("/")
+            return key._replace(part=part, path=path)
     return key
 
 

@@ -241,7 +241,8 @@ class _Renamed(_Linear):
 def test_names_of_the_port():
     with pytest.raises(InputError, match=r"the port alone has model/Dense/0"):
         check_pair(_Linear, _Renamed, _batches())
-    result = check_pair(_Linear, _Renamed, _batches(), names={"out": "Dense/0"})
+    names = {"model/out": "model/Dense/0"}
+    result = check_pair(_Linear, _Renamed, _batches(), names=names)
     assert result.ok
     assert result.coverage.gradients == 8
 
@@ -398,7 +399,7 @@ def test_no_batch():
 
 def test_two_layers_of_one_name():
     names = {"a": "x", "b": "x"}
-    with pytest.raises(InputError, match="two layers one name"):
+    with pytest.raises(InputError, match="two arrays one name"):
         check_pair(_Linear, _Linear, _batches(), names=names)
 
 
