@@ -119,16 +119,16 @@ def _movements(
         yield "it moved the opposite way: the sign"
     elif factor and kind == "moments" and not start.any():
         yield (
-            f"{factor:.6g} times the reference after the first step: 1 - b, or "
+            f"{factor:.9g} times the reference after the first step: 1 - b, or "
             "1 - momentum, or the gradient, is so many times as large"
         )
     elif factor and kind == "weights":
         yield (
-            f"it moved {factor:.6g} times as far: the learning rate is so many "
+            f"it moved {factor:.9g} times as far: the learning rate is so many "
             "times as large"
         )
     elif factor:
-        yield f"it moved {factor:.6g} times as far"
+        yield f"it moved {factor:.9g} times as far"
 
 
 def _statistics(
@@ -147,12 +147,12 @@ def _statistics(
         added = _factor(a - kept * start, b - kept * start)
         if added and (n := _sample_size(added)):
             yield (
-                f"what it takes in is {added:.6g} times the reference's: a "
+                f"what it takes in is {added:.9g} times the reference's: a "
                 f"variance divided by n in one, by n - 1 in the other, n = {n}"
             )
             return
     if factor:
-        yield f"it moved {factor:.6g} times as far"
+        yield f"it moved {factor:.9g} times as far"
 
 
 def _sample_size(factor: float) -> int | None:
@@ -170,7 +170,7 @@ def _scales(a: NDArray, b: NDArray) -> Iterator[str]:
     if factor == -1:
         yield "the sign"
     elif factor:
-        cause = f"{factor:.6g} times the reference"
+        cause = f"{factor:.9g} times the reference"
         many = max(factor, 1 / factor)
         if many > 1.5 and np.isclose(many, round(many), rtol=1e-6):
             cause += f": a mean over {round(many)} in one, a sum in the other?"

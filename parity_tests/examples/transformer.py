@@ -162,7 +162,11 @@ def rule(keep=lambda rule: rule):
         keep: what is done to AdamW, which gets clipped gradients as
             PyTorch's does.
     """
-    rate = optax.linear_schedule(RATE / WARM_UP, RATE, WARM_UP - 1)
+
+    def rate(step):
+        # optax.linear_schedule would compute in float32.
+        return RATE * jnp.minimum(1, (step + 1.0) / WARM_UP)
+
     return optax.chain(
         clip(LARGEST_NORM), keep(optax.adamw(rate, weight_decay=DECAY))
     )
