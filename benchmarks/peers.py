@@ -32,7 +32,8 @@ def torch_tutorial(game: Any):
     """``train`` as tutorials of PyTorch write it.
 
     Raises:
-        InputError: both players move at once, which no tutorial teaches.
+        InputError: both players move at once, or the loss is not -log D(G(z))
+            by binary cross-entropy, which is what tutorials teach.
     """
     import torch
     from torch.nn.functional import binary_cross_entropy_with_logits as bce
@@ -40,8 +41,14 @@ def torch_tutorial(game: Any):
     from torch_ref.train import Metrics
 
     G, D = game.generator, game.discriminator
-    if G.network.config.updates == "simultaneous":
+    config = G.network.config
+    if config.updates == "simultaneous":
         raise InputError("tutorials of PyTorch teach Algorithm 1 alone")
+    if config.loss != "non-saturating":
+        raise InputError(
+            f"loss {config.loss} is not that of PyTorch's tutorials, "
+            "non-saturating"
+        )
     of_g, of_d = G.optimizer, D.optimizer
     for player, optimizer in ((G, of_g), (D, of_d)):
         player.network.to(memory_format=torch.contiguous_format)

@@ -118,7 +118,7 @@ def train_and_judge(plan: Plan, run: Run) -> dict[str, Any]:
     if run.perturbed:
         state = moved_by_one_ulp(twin.to_numpy(game), run.perturbed)
         game = twin.from_numpy(game, state)
-    watch = Watch(data_spread(config, data))
+    watch = Watch(data_spread(config, data), config.loss)
     collapse: dict[str, Any] | None = None
     course: dict[str, list[float]] = {name: [] for name in _COURSE}
     scores = margin = None

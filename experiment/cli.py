@@ -8,10 +8,12 @@ from typing import Any, Literal, get_args, get_origin
 
 from experiment.config import Config, InputError
 from experiment.parser import Parser, add_data, run_command
-from experiment.recipes import DEFAULT, RECIPES, recipe
+from experiment.recipe_file import find_recipe
+from experiment.recipes import DEFAULT, RECIPES
 
 # Nothing here imports a framework: --help and bad options answer at once.
 
+_KNOWN = f"{', '.join(RECIPES)}, or a .json or .toml file of your own"
 # The names of each twin's FORMS.
 FORMS = {
     "jax_gan": ("scan", "step", "unroll-10", "flat"),
@@ -126,6 +128,26 @@ def _parser(name: str) -> argparse.ArgumentParser:
         "--n", type=int, default=12, help="pictures in a row"
     )
 
+    page = commands.add_parser(
+        "explore",
+        help="make a page to play with a run, or with two",
+        description="Makes one HTML file, which needs no network: drag over a "
+        "plane through four noise vectors and see what G makes of them; move "
+        "through the sample images that the run saved during training. Two "
+        "runs, of either implementation, stand next to each other, with the "
+        "same noise vectors.",
+        epilog=f"Example: python -m {name} explore --run runs/jax --run "
+        "runs/torch --out explore.html",
+    )
+    page.add_argument(
+        "--run",
+        type=Path,
+        required=True,
+        action="append",
+        metavar="DIR",
+        help="run folder; give it twice to compare two runs",
+    )
+
     neighbours = commands.add_parser(
         "nearest",
         help="show samples above their nearest training images",
@@ -163,6 +185,7 @@ def _parser(name: str) -> argparse.ArgumentParser:
         command.add_argument(
             "--run", type=Path, required=True, metavar="DIR", help="run folder"
         )
+    for command in (sample, interpolate, page, neighbours, judge):
         command.add_argument(
             "--seed", type=int, help="of the noise; default: the run's"
         )
@@ -174,6 +197,9 @@ def _parser(name: str) -> argparse.ArgumentParser:
     interpolate.add_argument(
         "--out", type=Path, required=True, help="PNG or GIF file to create"
     )
+    page.add_argument(
+        "--out", type=Path, required=True, help="HTML file to create"
+    )
 
     info = commands.add_parser(
         "info",
@@ -182,7 +208,7 @@ def _parser(name: str) -> argparse.ArgumentParser:
         "the size of both networks.",
     )
     of = info.add_mutually_exclusive_group()
-    of.add_argument("--recipe", default=DEFAULT, help=", ".join(RECIPES))
+    of.add_argument("--recipe", default=DEFAULT, help=_KNOWN)
     of.add_argument("--run", type=Path, metavar="DIR", help="run folder")
     return parser
 
@@ -194,7 +220,7 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
         option: dict[str, Any] = {"help": item.metadata["help"]}
         known = get_args(item.type) if get_origin(item.type) is Literal else ()
         if item.name == "recipe":
-            option["help"] += f": {', '.join(RECIPES)} (default: {DEFAULT})"
+            option["help"] += f": {_KNOWN} (default: {DEFAULT})"
         elif get_origin(item.type) is tuple:
             option.update(type=int, nargs="+", metavar="N")
         elif known:
@@ -250,4 +276,4 @@ def _check(options: argparse.Namespace) -> None:
     }
     if options.resume is None:
         changes = dict(options.changes)
-        options.config = recipe(changes.pop("recipe", DEFAULT), **changes)
+        options.config = find_recipe(changes.pop("recipe", DEFAULT), **changes)

@@ -14,7 +14,10 @@ from rich.table import Table
 from experiment import data as datasets
 from experiment import figures, run
 from experiment.config import Config, InputError
-from experiment.recipes import STARTS, recipe
+from experiment.explore import explore_page
+from experiment.recipe_file import find_recipe
+from experiment.recipes import starts_of
+from experiment.restore import load_game, restored
 from experiment.stream import fixed_noise
 from experiment.training import run_training
 from experiment.watch import Collapse, describe_collapse
@@ -71,7 +74,7 @@ def train(twin: ModuleType, options: argparse.Namespace) -> int:
                 f"{folder} {collapse}. To resume all the same, leave "
                 "--stop-when-collapsed out"
             )
-        game = _restored(twin, game, state, folder)
+        game = restored(twin, game, state, folder)
         advance = twin.FORMS[form](game)
         run.save_config(folder, config)
     else:
@@ -121,22 +124,21 @@ def _with_weights(twin: ModuleType, game: Any, state: Any, origin: Path) -> Any:
         ) from error
 
 
-def _restored(twin: ModuleType, game: Any, state: Any, folder: Path) -> Any:
-    try:
-        return twin.from_numpy(game, state)
-    except InputError as error:
-        raise InputError(
-            f"the checkpoint of {folder} does not fit its config: {error}"
-        ) from error
-
-
 def _game_of(
     twin: ModuleType, options: argparse.Namespace, suffixes: tuple[str, ...]
 ) -> tuple[Config, int, Any]:
-    """Config (with the seed of the noise), step and game of a run folder.
+    """Config (with the seed of the noise), step and game of a run folder."""
+    _check_outputs(options, suffixes)
+    config, step, game = load_game(twin, options.run, options.device)
+    if options.seed is not None:
+        config = replace(config, seed=options.seed)
+    return config, step, game
 
-    What the command will create must be free, and end in one of ``suffixes``.
-    """
+
+def _check_outputs(
+    options: argparse.Namespace, suffixes: tuple[str, ...]
+) -> None:
+    """What a command will create must be free, and end in a suffix."""
     for name in ("n", "rows"):
         if not 1 <= getattr(options, name, 1) <= 100_000:
             raise InputError(
@@ -155,16 +157,6 @@ def _game_of(
         raise InputError(
             f"--out {out}: its name must end in {' or '.join(suffixes)}"
         )
-    config = run.load_config(options.run)
-    step, state = run.load_checkpoint(options.run)
-    device = twin.select_device(options.device, config)
-    blank = np.zeros((1, *datasets.sample_shape(config)), config.dtype)
-    game = _restored(
-        twin, twin.create(config, blank, device), state, options.run
-    )
-    if options.seed is not None:
-        config = replace(config, seed=options.seed)
-    return config, step, game
 
 
 def sample(twin: ModuleType, options: argparse.Namespace) -> int:
@@ -200,6 +192,15 @@ def interpolate(twin: ModuleType, options: argparse.Namespace) -> int:
         figures.save_walk(options.out, _images(config, samples))
     else:
         figures.save_samples(options.out, samples, options.n)
+    print(options.out)
+    return 0
+
+
+def explore(twin: ModuleType, options: argparse.Namespace) -> int:
+    """Makes a page to play with a run, or with two next to each other."""
+    _check_outputs(options, (".html",))
+    page = explore_page(twin, options.run, options.device, options.seed)
+    options.out.write_text(page, encoding="utf-8")
     print(options.out)
     return 0
 
@@ -254,7 +255,9 @@ def evaluate(twin: ModuleType, options: argparse.Namespace) -> int:
 def info(twin: ModuleType, options: argparse.Namespace) -> int:
     """Shows every choice of a recipe or a run, and its networks."""
     config = (
-        run.load_config(options.run) if options.run else recipe(options.recipe)
+        run.load_config(options.run)
+        if options.run
+        else find_recipe(options.recipe)
     )
     collapse = run.load_collapse(options.run) if options.run else None
     origin = run.load_origin(options.run) if options.run else None
@@ -284,7 +287,7 @@ def info(twin: ModuleType, options: argparse.Namespace) -> int:
     if origin:
         path, iteration = origin
         print(f"\nInitial weights: of {path} after iteration {iteration:,}.")
-    if starts := STARTS.get(config.recipe):
+    if starts := starts_of(config):
         print(f"\n{starts}.")
     _print_collapse(collapse, config)
     return 0

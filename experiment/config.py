@@ -7,6 +7,8 @@ import numpy as np
 
 # Sizes beyond it are a slip: they would fill any memory.
 _LARGEST = 100_000
+# The losses whose D(x) is a sigmoid.
+PAPER_LOSSES = ("saturating", "non-saturating")
 
 
 class InputError(ValueError):
@@ -61,9 +63,12 @@ class Config:
         "alternating: k steps of D, then one of G (Algorithm 1); or both at "
         "once from the same old weights and fake batch (the authors' code)",
     )
-    loss: Literal["saturating", "non-saturating"] = _about(
-        "non-saturating",
-        "what G descends: log(1 - D(G(z))), or -log D(G(z)) (section 3)",
+    loss: Literal["saturating", "non-saturating", "hinge", "least-squares"] = (
+        _about(
+            "non-saturating",
+            "the paper's, with log(1 - D(G(z))) or -log D(G(z)) for G (section "
+            "3), hinge (Miyato et al. 2018) or least-squares (Mao et al. 2017)",
+        )
     )
     k: int = _about(1, "discriminator steps for one generator step")
     batch_size: int = _about(100, "m, images in a minibatch (mnist.yaml: 100)")
@@ -282,6 +287,12 @@ class Config:
             raise InputError(
                 f"compute bfloat16 goes with precision float32, not "
                 f"{self.precision}: leave compute at full"
+            )
+        if self.updates == "simultaneous" and self.loss not in PAPER_LOSSES:
+            raise InputError(
+                f"loss {self.loss} goes with updates alternating: simultaneous "
+                "is the authors' code, which halves D's loss; take loss "
+                f"{' or '.join(PAPER_LOSSES)} with it"
             )
         if self.updates == "simultaneous" and self.k != 1:
             raise InputError(

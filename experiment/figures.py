@@ -50,6 +50,33 @@ def save_samples(
     Image.fromarray(pixels).save(path)
 
 
+def load_grid(
+    path: Path, shape: tuple[int, ...], columns: int, rows: int
+) -> NDArray[np.uint8]:
+    """The upper left of a grid of images that ``save_samples`` wrote.
+
+    Args:
+        path: the PNG to read.
+        shape: of one image, (h, w, c).
+        columns: how many of its columns.
+        rows: how many of its rows.
+
+    Returns:
+        The pixels of these images, not enlarged, as from ``grid``.
+
+    Raises:
+        OSError: the file is no picture, or is cut short.
+        ValueError: the picture is not of such images, or is too small.
+    """
+    wanted = grid(np.zeros((columns * rows, *shape)), columns).shape
+    with Image.open(path) as picture:
+        pixels = np.asarray(picture)[::2, ::2]
+    pixels = pixels[: wanted[0], : wanted[1]]
+    if pixels.shape != wanted:
+        raise ValueError(f"{path} has {pixels.shape}, not {wanted}")
+    return pixels
+
+
 def save_nearest(
     path: Path,
     samples: NDArray[np.floating],
@@ -121,7 +148,7 @@ def save_curves(
     axes = figure.subplots(2, 1, sharex=True)
     panels = (
         (("discriminator_loss", "generator_loss"), "loss"),
-        (("real_probability", "fake_probability"), "probability"),
+        (("real_probability", "fake_probability"), "D(x), D(G(z))"),
     )
     labels = {
         "discriminator_loss": "D's loss",
@@ -146,7 +173,9 @@ def save_curves(
         axis.grid(alpha=0.3)
         axis.legend(loc="best", fontsize="small")
     axes[1].axhline(0.5, color=GREY, linewidth=0.8, linestyle=":")
-    axes[1].set_ylim(0, 1)
+    # Not all losses hold D(x) in [0, 1].
+    lowest, highest = axes[1].dataLim.intervaly
+    axes[1].set_ylim(min(0, lowest), max(1, highest))
     axes[1].set_xlabel("iteration of Algorithm 1 (means of equal stretches)")
     figure.savefig(path, dpi=100)
 
@@ -187,8 +216,9 @@ def save_figure1(
 ) -> None:
     """Figure 1 of the paper: p_data, p_g, D(x) and the arrows from z to x.
 
-    With them the best D for this G, p_data / (p_data + p_g) (Proposition 1),
-    from the histograms.
+    With them p_data / (p_data + p_g) from the histograms: the best D for this
+    G (Proposition 1) with the paper's losses and with least-squares. The best
+    D of hinge is 1 where that is above 1/2, else 0.
 
     Args:
         path: the PNG to write.
@@ -216,7 +246,7 @@ def save_figure1(
     seen = sum(counts) >= _ENOUGH
     best = p_data[seen] / (p_data[seen] + p_g[seen])
     axis.plot(x, probability, color=BLUE, label="D(x)")
-    label = "the best D, p_data / (p_data + p_g)"
+    label = "p_data / (p_data + p_g)"
     centres = (bins[:-1] + bins[1:]) / 2
     axis.plot(centres[seen], best, ":", color=ORANGE, label=label)
     axis.plot([], color=GREEN, label="p_g, density of G(z)")

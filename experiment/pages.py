@@ -55,6 +55,11 @@ def html_page(title: str, page: str, folder: Path) -> str:
 
     body = markdown(page, extensions=["tables"])
     body = re.sub(r'src="([^":]+\.png)"', embedded, body)
+    return html_document(title, body)
+
+
+def html_document(title: str, body: str) -> str:
+    """A body of HTML as a whole page, in the style of every page."""
     return (
         '<!doctype html>\n<html lang="en"><meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width">\n'

@@ -185,8 +185,16 @@ STARTS = {
     for of in (
         Starts("digits", 60, 0, 0, 2_500),
         Starts("paper", 20, 0, 0, 5_000),
+        Starts("paper-algorithm1", 20, 1, 19, 5_000),
     )
 }
+
+
+def starts_of(config: Config) -> Starts | None:
+    """The starts that were tried of exactly this experiment, if any."""
+    known = RECIPES.get(config.recipe)
+    same = known and known.of_any_run() == config.of_any_run()
+    return STARTS.get(config.recipe) if same else None
 
 
 def recipe(name: str, **changes: Any) -> Config:

@@ -25,7 +25,7 @@ from tensorboard.summary import Writer
 
 from experiment.config import Config, InputError
 from experiment.files import replace_text, replacing
-from experiment.recipes import recipe
+from experiment.recipe_file import require_recipe
 from experiment.watch import SIGNS, Collapse
 
 
@@ -84,7 +84,7 @@ def load_config(folder: Path) -> Config:
         values = json.loads(path.read_text())
         tuples = {k: tuple(v) for k, v in values.items() if isinstance(v, list)}
         config = Config(**{**values, **tuples})
-        recipe(config.recipe)  # a name that is known
+        require_recipe(config.recipe)
         return config
     except FileNotFoundError as error:
         raise InputError(

@@ -24,7 +24,7 @@ from rich.progress import (
 from experiment import figures, run
 from experiment.chunks import DivergedError, iterate, require_finite
 from experiment.config import Config, InputError
-from experiment.recipes import STARTS
+from experiment.recipes import starts_of
 from experiment.signals import StopRequest
 from experiment.stream import fixed_noise
 from experiment.watch import Watch, data_spread, describe_collapse
@@ -86,7 +86,7 @@ def run_training(
     progress = _Progress(console, config, step)
     saved = step if step else None
     stop = StopRequest(lambda text: _say(console, text))
-    watch = Watch(data_spread(config, data))
+    watch = Watch(data_spread(config, data), config.loss)
     past = watch.follow(run.load_metrics(folder))
     collapse = run.load_collapse(folder)
     if past and not collapse:  # of a run that was not watched
@@ -123,8 +123,11 @@ def run_training(
                 if ends:
                     break
     except DivergedError as error:
-        reason = f"{error}; the checkpoint of iteration {saved} is kept"
-        if starts := STARTS.get(config.recipe):
+        reason = str(error)
+        if config.loss == "saturating":
+            reason += ", or take --loss non-saturating"
+        reason += f"; the checkpoint of iteration {saved} is kept"
+        if starts := starts_of(config):
             reason += f". {starts}"
         raise InputError(reason) from error
     except KeyboardInterrupt:

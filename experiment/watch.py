@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from experiment.config import Config
-from experiment.recipes import DEFAULT, STARTS
+from experiment.config import PAPER_LOSSES, Config
+from experiment.recipes import DEFAULT, starts_of
 
 WINDOW = 500  # iterations that a sign must last
 REAL_CERTAIN, FAKE_CERTAIN = 0.99, 0.01  # mean D(x) above, D(G(z)) below
@@ -61,7 +61,7 @@ def describe_collapse(collapse: Collapse, config: Config) -> str:
     if config.recipe != DEFAULT:
         cures.append(f"recipe {DEFAULT}")
     found = f"{collapse}. What helps: {', '.join(cures)}"
-    if starts := STARTS.get(config.recipe):
+    if starts := starts_of(config):
         found += f". {starts}"
     return found
 
@@ -86,13 +86,17 @@ def data_spread(config: Config, data: NDArray[np.floating]) -> float:
 class Watch:
     """Follows a run's metrics, in order, and sees a collapse."""
 
-    def __init__(self, data_spread: float):
+    def __init__(self, data_spread: float, loss: str):
         """Starts with no history.
 
         Args:
             data_spread: ``spread`` of the data, in the range of the samples.
+            loss: of the config.
         """
         self._threshold = ONE_IMAGE * data_spread
+        # Under hinge and least-squares recipe lecture passes both bounds while
+        # its G goes on learning: D(x) is no sigmoid there.
+        self._saturates = loss in PAPER_LOSSES
         self._steps: deque[int] = deque(maxlen=WINDOW)
         self._real: deque[float] = deque(maxlen=WINDOW)
         self._fake: deque[float] = deque(maxlen=WINDOW)
@@ -123,7 +127,7 @@ class Watch:
         self._spread.extend(history["sample_spread"].tolist())
         if len(self._steps) < WINDOW:
             return None
-        certain = np.mean(self._real) > REAL_CERTAIN
+        certain = self._saturates and np.mean(self._real) > REAL_CERTAIN
         if certain and np.mean(self._fake) < FAKE_CERTAIN:
             return Collapse(self._steps[0], self._steps[-1], "D saturated")
         measured = [value for value in self._spread if not np.isnan(value)]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from experiment.config import Config, InputError
 from experiment.initial import initial_state
 from jax_gan.game import Game, Player
-from jax_gan.losses import GENERATOR_LOSSES
+from jax_gan.losses import LOSSES
 from jax_gan.models import create_networks
 from jax_gan.optim import OPTIMIZERS
 from jax_gan.simultaneous import simultaneous_step
@@ -56,7 +56,7 @@ def create(
     game = Game(
         _player(_zeros(G, z), G, optimizer(any_run, "generator")),
         _player(_zeros(D, x, {}), D, optimizer(any_run, "discriminator")),
-        GENERATOR_LOSSES[config.loss],
+        LOSSES[config.loss],
         UPDATES[config.updates],
     )
     game = jax.device_put(game, device)

@@ -10,6 +10,8 @@ from flax import linen as nn
 from jax import Array
 from jax.tree_util import register_dataclass
 
+from jax_gan.losses import Loss
+
 
 @register_dataclass
 @dataclass(frozen=True)
@@ -58,11 +60,11 @@ _apply = jax.jit(nn.Module.apply, static_argnums=0)
 @register_dataclass
 @dataclass(frozen=True)
 class Game:
-    """The state of a game: both players, what G descends, who moves when."""
+    """The state of a game: both players, what they descend, who moves when."""
 
     generator: Player
     discriminator: Player
-    generator_loss: Callable[[Array], Array] = field(metadata={"static": True})
+    loss: Loss = field(metadata={"static": True})
     updates: Callable[..., Any] = field(metadata={"static": True})
 
     def step(self, batch: Any) -> tuple["Game", Any]:
@@ -74,5 +76,5 @@ class Game:
         return self.generator.evaluate(z)
 
     def discriminate(self, x: Array) -> Array:
-        """D(x) in evaluation, as a probability."""
-        return jax.nn.sigmoid(self.discriminator.evaluate(x, {}))
+        """D(x) in evaluation, as the loss makes a probability of the logits."""
+        return self.loss.probability(self.discriminator.evaluate(x, {}))

@@ -1,25 +1,43 @@
-"""The value function of the paper, as losses on D's logits.
+"""What each player descends, as functions of D's logits a.
 
-D(x) = sigmoid(a). With log D = log_sigmoid(a) and log(1 - D) =
+The paper's D(x) is sigmoid(a). With log D = log_sigmoid(a) and log(1 - D) =
 log_sigmoid(-a) neither a value nor a gradient is lost where D saturates.
 """
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import jax.numpy as jnp
 from jax import Array
-from jax.nn import log_sigmoid
+from jax.nn import log_sigmoid, relu, sigmoid
 from jaxtyping import Float
 
 
-def discriminator_loss(
+class Loss(NamedTuple):
+    """The losses of both players, and what D's logits say of a sample.
+
+    Losses are means over the minibatch, of a function of each logit.
+
+    Attributes:
+        discriminator: D's loss, of the logits (m,) of x and of G(z).
+        generator: G's loss, of the logits (m,) of G(z).
+        probability: D(x), how likely x is real by D, of each logit.
+    """
+
+    discriminator: Callable[[Array, Array], Array]
+    generator: Callable[[Array], Array]
+    probability: Callable[[Array], Array]
+
+
+def minimax_discriminator_loss(
     real_logits: Float[Array, "m"], fake_logits: Float[Array, "m"]
 ) -> Float[Array, ""]:
-    """What D descends: -mean log D(x) - mean log(1 - D(G(z))).
+    """What D descends in the paper: -mean log D(x) - mean log(1 - D(G(z))).
 
-    The negative of V(D, G), equation 1 of the paper; 2 log 2 at the
-    equilibrium D = 1/2.
+    The negative of V(D, G), equation 1; 2 log 2 at the equilibrium D = 1/2.
 
     Example:
-        >>> print(discriminator_loss(jnp.zeros(4), jnp.zeros(4)))
+        >>> print(minimax_discriminator_loss(jnp.zeros(4), jnp.zeros(4)))
         1.3862944
     """
     return -jnp.mean(log_sigmoid(real_logits)) - jnp.mean(
@@ -51,7 +69,81 @@ def non_saturating_loss(fake_logits: Float[Array, "m"]) -> Float[Array, ""]:
     return -jnp.mean(log_sigmoid(fake_logits))
 
 
-GENERATOR_LOSSES = {
-    "saturating": saturating_loss,
-    "non-saturating": non_saturating_loss,
+def hinge_discriminator_loss(
+    real_logits: Float[Array, "m"], fake_logits: Float[Array, "m"]
+) -> Float[Array, ""]:
+    """D's hinge loss: mean max(0, 1 - a(x)) + mean max(0, 1 + a(G(z))).
+
+    Lim & Ye 2017, Miyato et al. 2018 (equation 16). The derivative at its
+    kinks, where a logit is exactly +-1, is 0, as relu's.
+
+    Example:
+        >>> print(hinge_discriminator_loss(jnp.zeros(4), jnp.zeros(4)))
+        2.0
+    """
+    return jnp.mean(relu(1 - real_logits)) + jnp.mean(relu(1 + fake_logits))
+
+
+def hinge_generator_loss(fake_logits: Float[Array, "m"]) -> Float[Array, ""]:
+    """G's loss against a hinge: -mean a(G(z)), which has no margin.
+
+    Lim & Ye 2017, Miyato et al. 2018 (equation 17).
+    """
+    return -jnp.mean(fake_logits)
+
+
+def hinge_probability(logits: Array) -> Array:
+    """1 where D takes a sample to be real, a > 0, else 0.
+
+    The best D under a hinge is the sign of p_data - p_g (Lim & Ye 2017): no
+    probability can be read from it. A mean is the share taken to be real.
+    """
+    return (logits > 0).astype(logits.dtype)
+
+
+def least_squares_discriminator_loss(
+    real_logits: Float[Array, "m"], fake_logits: Float[Array, "m"]
+) -> Float[Array, ""]:
+    """D's squared error: mean (a(x) - 1)^2 / 2 + mean a(G(z))^2 / 2.
+
+    Mao et al. 2017, equation 9: the labels are 1 and 0, and G's target is 1.
+
+    Example:
+        >>> a = jnp.zeros(4)
+        >>> print(least_squares_discriminator_loss(a, a))
+        0.5
+    """
+    real_error = jnp.mean(jnp.square(real_logits - 1))
+    return (real_error + jnp.mean(jnp.square(fake_logits))) / 2
+
+
+def least_squares_generator_loss(
+    fake_logits: Float[Array, "m"],
+) -> Float[Array, ""]:
+    """G's squared error: mean (a(G(z)) - 1)^2 / 2 (Mao et al. 2017)."""
+    return jnp.mean(jnp.square(fake_logits - 1)) / 2
+
+
+def least_squares_probability(logits: Array) -> Array:
+    """The logits as they are: a regression on the labels 1 and 0.
+
+    The best D is p_data / (p_data + p_g), as the paper's (Mao et al. 2017,
+    equation 5), but nothing holds its outputs in [0, 1].
+    """
+    return logits
+
+
+LOSSES = {
+    "saturating": Loss(minimax_discriminator_loss, saturating_loss, sigmoid),
+    "non-saturating": Loss(
+        minimax_discriminator_loss, non_saturating_loss, sigmoid
+    ),
+    "hinge": Loss(
+        hinge_discriminator_loss, hinge_generator_loss, hinge_probability
+    ),
+    "least-squares": Loss(
+        least_squares_discriminator_loss,
+        least_squares_generator_loss,
+        least_squares_probability,
+    ),
 }

@@ -10,11 +10,9 @@ from typing import Any
 import chex
 import jax
 from jax import Array, value_and_grad
-from jax.nn import sigmoid
 
 from experiment.stream import DiscriminatorBatch
 from jax_gan.game import Game
-from jax_gan.losses import discriminator_loss
 from jax_gan.train import Metrics
 
 
@@ -34,13 +32,13 @@ def simultaneous_step(
         G = replace(game.generator, params=params)
         fake, G = G(z)
         fake_logits, _ = game.discriminator(fake, fake_masks)
-        return game.generator_loss(fake_logits), (fake, G)
+        return game.loss.generator(fake_logits), (fake, G)
 
     def loss_of_d(params: Any, fake: Array):
         D = replace(game.discriminator, params=params)
         real_logits, D = D(x, real_masks)
         fake_logits, D = D(fake, fake_masks)
-        value = discriminator_loss(real_logits, fake_logits) / 2
+        value = game.loss.discriminator(real_logits, fake_logits) / 2
         return value, (real_logits, fake_logits, D)
 
     (of_g, (fake, G)), g_gradients = value_and_grad(loss_of_g, has_aux=True)(
@@ -53,6 +51,7 @@ def simultaneous_step(
     )(game.discriminator.params, fake)
     G, D = G.descend(g_gradients), D.descend(d_gradients)
 
-    probabilities = sigmoid(real_logits).mean(), sigmoid(fake_logits).mean()
+    probability = game.loss.probability
+    means = probability(real_logits).mean(), probability(fake_logits).mean()
     game = replace(game, generator=G, discriminator=D)
-    return game, Metrics(of_d, *probabilities, of_g)
+    return game, Metrics(of_d, *means, of_g)

@@ -7,11 +7,9 @@ from typing import Any, NamedTuple
 import chex
 import jax
 from jax import Array, lax, value_and_grad
-from jax.nn import sigmoid
 
 from experiment.stream import Batch, DiscriminatorBatch, GeneratorBatch
 from jax_gan.game import Game
-from jax_gan.losses import discriminator_loss
 
 
 class Metrics(NamedTuple):
@@ -20,7 +18,7 @@ class Metrics(NamedTuple):
     The discriminator's are those of the last of its k steps, before it.
     """
 
-    discriminator_loss: Array  # -V(D, G)
+    discriminator_loss: Array
     real_probability: Array  # mean D(x)
     fake_probability: Array  # mean D(G(z))
     generator_loss: Array
@@ -29,7 +27,10 @@ class Metrics(NamedTuple):
 def discriminator_step(
     game: Game, batch: DiscriminatorBatch
 ) -> tuple[Game, tuple[Array, Array, Array]]:
-    """Updates D by descending -mean[log D(x) + log(1 - D(G(z)))]."""
+    """Updates D by descending its loss.
+
+    In the paper: -mean[log D(x) + log(1 - D(G(z)))].
+    """
     x, z, real_masks, fake_masks = batch
     fake, G = game.generator(z)
     chex.assert_equal_shape((fake, x))
@@ -38,7 +39,7 @@ def discriminator_step(
         D = replace(game.discriminator, params=params)
         real_logits, D = D(x, real_masks)
         fake_logits, D = D(fake, fake_masks)
-        value = discriminator_loss(real_logits, fake_logits)
+        value = game.loss.discriminator(real_logits, fake_logits)
         return value, (real_logits, fake_logits, D)
 
     (value, (real_logits, fake_logits, D)), gradients = value_and_grad(
@@ -46,19 +47,23 @@ def discriminator_step(
     )(game.discriminator.params)
     D = D.descend(gradients)
 
-    probabilities = sigmoid(real_logits).mean(), sigmoid(fake_logits).mean()
-    return replace(game, generator=G, discriminator=D), (value, *probabilities)
+    probability = game.loss.probability
+    means = probability(real_logits).mean(), probability(fake_logits).mean()
+    return replace(game, generator=G, discriminator=D), (value, *means)
 
 
 def generator_step(game: Game, batch: GeneratorBatch) -> tuple[Game, Array]:
-    """Updates G by descending log(1 - D(G(z))), or -log D(G(z))."""
+    """Updates G by descending its loss.
+
+    In the paper: mean log(1 - D(G(z))), or -mean log D(G(z)).
+    """
     z, masks = batch
 
     def loss(params: Any):
         G = replace(game.generator, params=params)
         fake, G = G(z)
         fake_logits, D = game.discriminator(fake, masks)
-        value = game.generator_loss(fake_logits)
+        value = game.loss.generator(fake_logits)
         return value, (G, D)
 
     (value, (G, D)), gradients = value_and_grad(loss, has_aux=True)(

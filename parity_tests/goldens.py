@@ -1,6 +1,6 @@
 """The committed trajectories, small enough for a repository.
 
-Together they cover both networks, both losses, both optimizers, decay, two
+Together they cover both networks, every loss, both optimizers, decay, two
 rates, k = 2 and dropout. Their data are random, so they need no data set.
 """
 
@@ -65,6 +65,22 @@ GOLDENS = {
         (1,),
     ),
     "figure1": Golden(_small("figure1", (6, 8), k=2, decay=0.9), (1,), 5, (1,)),
+    "hinge": Golden(
+        _small(
+            "figure1",
+            (5, 4),
+            loss="hinge",
+            initializer="normal",
+            generator_scale=1.0,
+            discriminator_scale=1.0,
+        ),
+        (1,),
+        3,
+        (1,),
+    ),
+    "least-squares": Golden(
+        _small("figure1", (4, 5), loss="least-squares"), (1,), 3, (1,)
+    ),
     "dcgan": Golden(
         _small(
             "dcgan",

@@ -18,6 +18,31 @@ from jax.nn import log_sigmoid, relu, sigmoid, tanh
 OUTPUTS = {"sigmoid": sigmoid, "tanh": tanh, "linear": lambda h: h}
 
 
+def _minimax(real, fake):
+    return -log_sigmoid(real).mean() - log_sigmoid(-fake).mean()
+
+
+# D's loss, G's loss, and the probability that a logit stands for.
+LOSSES = {
+    "saturating": (_minimax, lambda fake: log_sigmoid(-fake).mean(), sigmoid),
+    "non-saturating": (
+        _minimax,
+        lambda fake: -log_sigmoid(fake).mean(),
+        sigmoid,
+    ),
+    "hinge": (
+        lambda real, fake: relu(1 - real).mean() + relu(1 + fake).mean(),
+        lambda fake: -fake.mean(),
+        lambda a: 1.0 * (a > 0),
+    ),
+    "least-squares": (
+        lambda real, fake: ((real - 1) ** 2).mean() / 2 + (fake**2).mean() / 2,
+        lambda fake: ((fake - 1) ** 2).mean() / 2,
+        lambda a: a,
+    ),
+}
+
+
 class BatchNorm(nnx.BatchNorm):
     """Batch normalisation in training, with PyTorch's running variance."""
 
@@ -120,6 +145,7 @@ def discriminate(config, D, x, masks):
 
 def iterate(config, G, D, of_G, of_D, batch):
     """Algorithm 1: k steps of D and one of G, in place; their metrics."""
+    discriminator_loss, generator_loss, probability = LOSSES[config["loss"]]
 
     def masks(prefix, i=...):
         names = [name for name in batch if name.startswith(prefix)]
@@ -130,14 +156,13 @@ def iterate(config, G, D, of_G, of_D, batch):
         fake = discriminate(
             config, D, fake, masks("discriminator/fake_masks/", i)
         )
-        loss = -log_sigmoid(real).mean() - log_sigmoid(-fake).mean()
-        return loss, (loss, sigmoid(real).mean(), sigmoid(fake).mean())
+        loss = discriminator_loss(real, fake)
+        return loss, (loss, probability(real).mean(), probability(fake).mean())
 
     def loss_of_g(G, D, z):
         fake = generate(config, G, z)
         logits = discriminate(config, D, fake, masks("generator/masks/"))
-        sign = -1 if config["loss"] == "saturating" else 1
-        return -sign * log_sigmoid(sign * logits).mean()
+        return generator_loss(logits)
 
     for i in range(config["k"]):
         x, z = batch["discriminator/x"][i], batch["discriminator/z"][i]
@@ -146,11 +171,11 @@ def iterate(config, G, D, of_G, of_D, batch):
         gradients, (loss, real_probability, fake_probability) = step(D, x, fake)
         of_D.update(D, gradients)
     step = nnx.value_and_grad(loss_of_g)
-    generator_loss, gradients = step(G, D, batch["generator/z"])
+    loss_of_generator, gradients = step(G, D, batch["generator/z"])
     of_G.update(G, gradients)
     return {
         "discriminator_loss": loss,
         "real_probability": real_probability,
         "fake_probability": fake_probability,
-        "generator_loss": generator_loss,
+        "generator_loss": loss_of_generator,
     }

@@ -8,13 +8,19 @@ import numpy as np
 from flax import nnx
 
 from experiment.config import InputError
-from parity_tests.nnx_gan import create_layers, create_optimizer, iterate
+from parity_tests.nnx_gan import (
+    LOSSES,
+    create_layers,
+    create_optimizer,
+    iterate,
+)
 
 # What nnx_gan.py has of the choices of a config.
 KNOWN = {
     "network": ("mlp", "dcgan"),
     "optimizer": ("adam", "sgd"),
     "updates": ("alternating",),
+    "loss": tuple(LOSSES),
 }
 # The neutral names of optimizer state, by the names of Optax.
 NAMES = {"mu": "m", "nu": "v", "count": "step", "trace": "momentum"}

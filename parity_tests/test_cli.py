@@ -19,8 +19,9 @@ from torchvision.datasets import FashionMNIST
 import jax_gan
 import torch_ref
 from experiment import data as datasets
+from experiment import training
 from experiment.cli import FORMS, main
-from experiment.recipes import STARTS, Starts
+from experiment.recipes import Starts
 from experiment.run import load_checkpoint, load_config
 
 TWINS = pytest.mark.parametrize(
@@ -457,12 +458,13 @@ def test_no_checkpoint_of_a_state_that_is_not_finite(
 
 def test_diverging_run(tmp_path, capsys, monkeypatch):
     starts = Starts("mlp", 20, 0, 3, 50)
-    monkeypatch.setitem(STARTS, "mlp", starts)
+    monkeypatch.setattr(training, "starts_of", lambda config: starts)
     arguments = ["train", "--out", tmp_path / "run", *SMALL, "--steps", 50]
     options = ["--optimizer", "sgd", "--learning-rate", "1e30"]
+    options += ["--loss", "saturating"]
     assert _run(torch_ref, *arguments, *options) == 2
     said = capsys.readouterr().err
-    assert "lower --learning-rate" in said
+    assert "lower --learning-rate, or take --loss non-saturating;" in said
     assert said.endswith("0 collapsed and 3 diverged within 50 iterations\n")
 
 

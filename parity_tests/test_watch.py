@@ -28,9 +28,9 @@ TWINS = pytest.mark.parametrize(
 DATA_SPREAD = 0.2
 
 
-def _follow(real, fake, spreads):
+def _follow(real, fake, spreads, loss="non-saturating"):
     """The first collapse in a course of chunk means, or None."""
-    watch = Watch(DATA_SPREAD)
+    watch = Watch(DATA_SPREAD, loss)
     for i, values in enumerate(zip(real, fake, spreads, strict=True)):
         steps = np.arange(i * CHUNK, (i + 1) * CHUNK) + 1
         measured = np.full(CHUNK, np.nan)
@@ -82,6 +82,14 @@ def test_both_probabilities_must_be_certain(real, fake):
     assert _follow(*_course(HEALTHY, (40, real, fake, 0.19))) is None
 
 
+@pytest.mark.parametrize("loss", ["hinge", "least-squares"])
+def test_another_loss_than_the_papers_does_not_saturate(loss):
+    """D tells samples from data there, too, while G still learns."""
+    assert _follow(*_course((40, *CERTAIN, 0.19)), loss) is None
+    found = _follow(*_course((40, *CERTAIN, 0.01 * DATA_SPREAD)), loss)
+    assert found.sign == "one image"
+
+
 def test_one_image():
     flat, start = 0.01 * DATA_SPREAD, 20 * CHUNK
     found = _follow(*_course(HEALTHY, (11, 0.6, 0.4, flat)))
@@ -111,6 +119,11 @@ def test_what_helps_is_what_the_run_does_not_do_yet():
         assert cure in found
     found = describe_collapse(collapse, recipe("digits"))
     assert found.endswith(f"What helps: another --seed. {STARTS['digits']}")
+    # No starts were tried of this experiment.
+    found = describe_collapse(collapse, recipe("digits", loss="hinge"))
+    assert found.endswith("What helps: another --seed")
+    longer = recipe("digits", seed=3, steps=9)
+    assert str(STARTS["digits"]) in describe_collapse(collapse, longer)
 
 
 @pytest.mark.parametrize("name", STARTS)

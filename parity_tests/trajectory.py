@@ -58,14 +58,19 @@ CONVENTIONS = {
     "batch of its own: fake = G(z); real_logits = D(x, real_masks); "
     "fake_logits = D(fake, fake_masks), each once; the gradients of D's and of "
     "G's loss, both at the old weights; then one step of each optimizer",
-    "discriminator loss": "-mean log sigmoid(real_logits) - mean log "
-    "sigmoid(-fake_logits); half of it where updates is simultaneous",
+    "discriminator loss": "by config's loss. saturating and non-saturating: "
+    "-mean log sigmoid(real_logits) - mean log sigmoid(-fake_logits), half of "
+    "it where updates is simultaneous; hinge: mean relu(1 - real_logits) + "
+    "mean relu(1 + fake_logits); least-squares: mean (real_logits - 1)^2 / 2 + "
+    "mean fake_logits^2 / 2",
     "generator loss": "saturating: mean log sigmoid(-fake_logits); "
-    "non-saturating: -mean log sigmoid(fake_logits)",
+    "non-saturating: -mean log sigmoid(fake_logits); hinge: -mean "
+    "fake_logits; least-squares: mean (fake_logits - 1)^2 / 2",
     "metrics": "discriminator_loss; real_probability, the mean of "
-    "sigmoid(real_logits); fake_probability, the mean of "
-    "sigmoid(fake_logits); all of the last of the k steps, before its update; "
-    "generator_loss, before its update",
+    "probability(real_logits); fake_probability, the mean of "
+    "probability(fake_logits); all of the last of the k steps, before its "
+    "update; generator_loss, before its update. probability(a): sigmoid(a); "
+    "hinge: 1 where a > 0, else 0; least-squares: a",
     "network mlp": "G: relu(hidden_i(h)) for each layer from z, then "
     "output_function(output(h)), reshaped to sample_shape; "
     "D: h = x, flat, times its mask input; h = leaky_relu(hidden_i(h)) times "

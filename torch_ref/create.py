@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from experiment.config import Config
 from experiment.initial import initial_state
 from torch_ref.game import Game, Player
-from torch_ref.losses import GENERATOR_LOSSES
+from torch_ref.losses import LOSSES
 from torch_ref.models import create_networks
 from torch_ref.optim import OPTIMIZERS
 from torch_ref.simultaneous import simultaneous_step
@@ -39,7 +39,7 @@ def create(
     game = Game(
         Player(G, optimizer(config, "generator", G.parameters())),
         Player(D, optimizer(config, "discriminator", D.parameters())),
-        GENERATOR_LOSSES[config.loss],
+        LOSSES[config.loss],
         UPDATES[config.updates],
     )
     return from_numpy(game, initial_state(config, to_numpy(game), data))

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from torch_ref.device import DTYPES
+from torch_ref.losses import Loss
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,11 @@ class Player:
 
 @dataclass(frozen=True)
 class Game:
-    """The state of a game: both players, what G descends, who moves when."""
+    """The state of a game: both players, what they descend, who moves when."""
 
     generator: Player
     discriminator: Player
-    generator_loss: Callable[[Tensor], Tensor]
+    loss: Loss
     updates: Callable[..., Any]
 
     def step(self, batch: Any) -> tuple["Game", Any]:
@@ -68,5 +69,5 @@ class Game:
         return self.generator.evaluate(z)
 
     def discriminate(self, x: Tensor) -> Tensor:
-        """D(x) in evaluation, as a probability."""
-        return torch.sigmoid(self.discriminator.evaluate(x, {}))
+        """D(x) in evaluation, as the loss makes a probability of the logits."""
+        return self.loss.probability(self.discriminator.evaluate(x, {}))

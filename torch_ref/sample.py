@@ -34,7 +34,10 @@ def sample_images(game: Game, z: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def discriminate(game: Game, x: NDArray[np.floating]) -> NDArray[np.floating]:
-    """D(x) in evaluation: the probability, (n,), that each x is real."""
+    """D(x) in evaluation, (n,): how likely each x is real.
+
+    What a logit says of that depends on the loss: ``losses.py``.
+    """
     return game.discriminate(_like(game, x)).cpu().numpy()
 
 

@@ -98,7 +98,7 @@ def stack_games(games: Sequence[Game]) -> Game:
     return Game(
         _stack_players([game.generator for game in games], "generator"),
         _stack_players([game.discriminator for game in games], "discriminator"),
-        games[0].generator_loss,
+        games[0].loss,
         games[0].updates,
     )
 

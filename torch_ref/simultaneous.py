@@ -4,11 +4,8 @@ Algorithm 1 lets D move first and draws G's noise afresh. The code that came
 with the paper takes both gradients at the same old weights, on one fake batch.
 """
 
-from torch import sigmoid
-
 from experiment.stream import DiscriminatorBatch
 from torch_ref.game import Game
-from torch_ref.losses import discriminator_loss
 from torch_ref.train import Metrics
 
 
@@ -28,8 +25,8 @@ def simultaneous_step(
     assert fake.shape == x.shape, f"{fake.shape} is not {x.shape}"
     real_logits = D(x, real_masks)
     fake_logits = D(fake, fake_masks)
-    of_d = discriminator_loss(real_logits, fake_logits) / 2
-    of_g = game.generator_loss(fake_logits)
+    of_d = game.loss.discriminator(real_logits, fake_logits) / 2
+    of_g = game.loss.generator(fake_logits)
 
     for player, value in ((D, of_d), (G, of_g)):
         player.optimizer.zero_grad()
@@ -39,5 +36,6 @@ def simultaneous_step(
     G.optimizer.step()
 
     real_logits, fake_logits = real_logits.detach(), fake_logits.detach()
-    probabilities = sigmoid(real_logits).mean(), sigmoid(fake_logits).mean()
-    return game, Metrics(of_d.detach(), *probabilities, of_g.detach())
+    probability = game.loss.probability
+    means = probability(real_logits).mean(), probability(fake_logits).mean()
+    return game, Metrics(of_d.detach(), *means, of_g.detach())

@@ -3,11 +3,10 @@
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, sigmoid
+from torch import Tensor
 
 from experiment.stream import Batch, DiscriminatorBatch, GeneratorBatch, slices
 from torch_ref.game import Game
-from torch_ref.losses import discriminator_loss
 
 
 class Metrics(NamedTuple):
@@ -16,7 +15,7 @@ class Metrics(NamedTuple):
     The discriminator's are those of the last of its k steps, before it.
     """
 
-    discriminator_loss: Tensor  # -V(D, G)
+    discriminator_loss: Tensor
     real_probability: Tensor  # mean D(x)
     fake_probability: Tensor  # mean D(G(z))
     generator_loss: Tensor
@@ -25,7 +24,10 @@ class Metrics(NamedTuple):
 def discriminator_step(
     game: Game, batch: DiscriminatorBatch
 ) -> tuple[Game, tuple[Tensor, Tensor, Tensor]]:
-    """Updates D by descending -mean[log D(x) + log(1 - D(G(z)))]."""
+    """Updates D by descending its loss.
+
+    In the paper: -mean[log D(x) + log(1 - D(G(z)))].
+    """
     x, z, real_masks, fake_masks = batch
     G, D = game.generator, game.discriminator
     with torch.no_grad():
@@ -34,22 +36,26 @@ def discriminator_step(
 
     real_logits = D(x, real_masks)
     fake_logits = D(fake, fake_masks)
-    value = discriminator_loss(real_logits, fake_logits)
+    value = game.loss.discriminator(real_logits, fake_logits)
     D.descend(value)
 
     real_logits, fake_logits = real_logits.detach(), fake_logits.detach()
-    probabilities = sigmoid(real_logits).mean(), sigmoid(fake_logits).mean()
-    return game, (value.detach(), *probabilities)
+    probability = game.loss.probability
+    means = probability(real_logits).mean(), probability(fake_logits).mean()
+    return game, (value.detach(), *means)
 
 
 def generator_step(game: Game, batch: GeneratorBatch) -> tuple[Game, Tensor]:
-    """Updates G by descending log(1 - D(G(z))), or -log D(G(z))."""
+    """Updates G by descending its loss.
+
+    In the paper: mean log(1 - D(G(z))), or -mean log D(G(z)).
+    """
     z, masks = batch
     G, D = game.generator, game.discriminator
 
     fake = G(z)
     fake_logits = D(fake, masks)
-    value = game.generator_loss(fake_logits)
+    value = game.loss.generator(fake_logits)
     G.descend(value)
 
     return game, value.detach()

@@ -88,7 +88,7 @@ def _simultaneous(patch: Patch) -> None:
     def train_step(game, batch):
         G, D = game.generator, game.discriminator
         z, masks = batch.generator
-        of_g = game.generator_loss(D(G(z), masks))
+        of_g = game.loss.generator(D(G(z), masks))
         G.optimizer.zero_grad()
         of_g.backward(inputs=list(G.network.parameters()))
         for step in train.slices(batch.discriminator):
@@ -136,7 +136,7 @@ def _not_detached(patch: Patch) -> None:
         G, D = game.generator, game.discriminator
         real_logits = D(batch.x, batch.real_masks)
         fake_logits = D(G(batch.z), batch.fake_masks)
-        value = train.discriminator_loss(real_logits, fake_logits)
+        value = game.loss.discriminator(real_logits, fake_logits)
         for player in (G, D):
             player.optimizer.zero_grad()
         value.backward()

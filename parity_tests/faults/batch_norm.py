@@ -115,7 +115,7 @@ def _fake_first(patch: Patch) -> None:
             fake = G(batch.z)
         fake_logits = D(fake, {})
         real_logits = D(batch.x, {})
-        value = train.discriminator_loss(real_logits, fake_logits)
+        value = game.loss.discriminator(real_logits, fake_logits)
         D.descend(value)
         means = (
             real_logits.sigmoid().detach().mean(),
@@ -139,7 +139,7 @@ def _joint_batch(patch: Patch) -> None:
             fake = G(batch.z)
         both = D(torch.cat([batch.x, fake]), {})
         real_logits, fake_logits = both.chunk(2)
-        value = train.discriminator_loss(real_logits, fake_logits)
+        value = game.loss.discriminator(real_logits, fake_logits)
         D.descend(value)
         means = (
             real_logits.sigmoid().detach().mean(),

@@ -152,12 +152,12 @@ def _with_step(
         x, z, real_masks, fake_masks = batch
         G, D = game.generator, game.discriminator
         real_logits, fake_logits = D(x, real_masks), D(G(z), fake_masks)
-        of_d = half * train.discriminator_loss(real_logits, fake_logits)
+        of_d = half * game.loss.discriminator(real_logits, fake_logits)
         _differentiate(D, of_d)
         if discriminator_first:
             D.optimizer.step()
         masks = real_masks if own_masks else fake_masks
-        of_g = game.generator_loss(D(G(noise(z)), masks))
+        of_g = game.loss.generator(D(G(noise(z)), masks))
         _differentiate(G, of_g)
         if not discriminator_first:
             D.optimizer.step()

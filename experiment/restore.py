@@ -1,0 +1,45 @@
+"""The game of a run folder, whichever twin wrote it."""
+
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from experiment import data as datasets
+from experiment import run
+from experiment.config import Config, InputError
+
+
+def restored(twin: ModuleType, game: Any, state: Any, folder: Path) -> Any:
+    """The game with the state of a folder's checkpoint.
+
+    Raises:
+        InputError: the state is not of this game.
+    """
+    try:
+        return twin.from_numpy(game, state)
+    except InputError as error:
+        raise InputError(
+            f"the checkpoint of {folder} does not fit its config: {error}"
+        ) from error
+
+
+def load_game(
+    twin: ModuleType, folder: Path, device: str
+) -> tuple[Config, int, Any]:
+    """Config, iteration and game of a run folder's last checkpoint.
+
+    Args:
+        twin: the module that computes the game.
+        folder: of a run of either twin.
+        device: ``auto``, ``cpu`` or ``gpu``.
+
+    Raises:
+        InputError: the folder is damaged, or this machine lacks the device.
+    """
+    config = run.load_config(folder)
+    step, state = run.load_checkpoint(folder)
+    blank = np.zeros((1, *datasets.sample_shape(config)), config.dtype)
+    game = twin.create(config, blank, twin.select_device(device, config))
+    return config, step, restored(twin, game, state, folder)
