@@ -73,7 +73,7 @@ def check_pair(
         InputError: there is no batch; names, shapes or precisions do not
             match; a number of the reference is not finite; a side returns
             views of its own memory, changes its batch, or changes nothing;
-            the control is empty.
+            the reference is not deterministic; the control is empty.
         Exception: of a side's own code, with a note of side and step.
     """
     names = names or {}
@@ -87,6 +87,7 @@ def check_pair(
     view = View(dict(metrics or {}), tuple(order), tuple(ignore))
     check = _Check(
         Runner("reference", reference, {}),
+        Runner("second reference", reference, {}),
         Runner("port", port, own),
         [(Runner(name, reference, {}), of) for name, of in controls.items()],
         view,
@@ -102,19 +103,21 @@ class _Check:
     def __init__(
         self,
         reference: Runner,
+        second: Runner,
         port: Runner,
         controls: list[tuple[Runner, Callable[[Any], Any]]],
         view: View,
         comparison: Comparison,
         lockstep: bool,
     ):
-        self._reference, self._port = reference, port
+        self._reference, self._second, self._port = reference, second, port
         self._controls, self._view = controls, view
         self._comparison, self._lockstep = comparison, lockstep
 
     def run(self, batches: Iterable[Any]) -> Result:
         """All steps."""
-        initial, number = self._start(), 0
+        self._initial = initial = self._start()
+        number = 0
         metrics: Mapping[str, Any] = {}
         first: tuple[Divergence, ...] = ()
         for number, batch in enumerate(batches, start=1):
@@ -166,6 +169,12 @@ class _Check:
         taken = self._reference.step(batch, number)
         state = self._view.state(self._reference.read(number))
         reference = self._view.arrays(taken, state)
+        self._comparison.require_finite(number, reference)
+        if number == 1:
+            self._second.write(self._initial)
+            self._comparison.require_deterministic(
+                reference, self._of(self._second, batch, number)
+            )
         port = self._of(self._port, batch, number)
         self._view.require_same(reference, port)
         for control, permute in self._controls:
@@ -207,8 +216,8 @@ def _require_alike(ours: State, theirs: State) -> None:
             if keys:
                 lines.append(f"the {whose} alone has {shown}{more}")
         raise InputError(
-            f"names differ: {'; '.join(lines)}: give names={{the reference's: "
-            "the port's}, or ignore"
+            f"names differ: {'; '.join(lines)}: join them by names (--name "
+            "OLD=NEW), or leave them out by ignore"
         )
     for key, array in ours.items():
         of = f"{key} ({key.kind})"

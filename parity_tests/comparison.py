@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from experiment.config import InputError
 from parity_tests.measure import difference, error_of, is_float, ulps_of
 from parity_tests.result import ArrayError, Divergence
-from parity_tests.side import State, Taken
+from parity_tests.side import Event, State, Taken
 
 FLOOR = {"float64": 1e-12, "float32": 5e-7}  # of other precisions: COARSE
 COARSE = 1e-2
@@ -62,24 +62,39 @@ class View:
         parts = [event.part for event in taken.events]
         for i, event in enumerate(taken.events):
             later = parts[i + 1 :].count(event.part)
-            phase = f"update of {event.part}"
             if later:  # a side may see the last one only
-                phase += f", {later} before the last"
-            for key, array in event.gradients.items():
-                found[Place(phase, "gradient", str(key))] = array
-        parts = [*self._order, *parts, *(key.part for key in state)]
-        for part in dict.fromkeys(parts):
-            phase = f"update of {part}"
-            for name, value in taken.metrics.items():
-                if self._metrics.get(name) == part:
-                    found[Place(phase, "metric", name)] = value
-            for kind in ("moments", "weights"):
-                for key, array in state.items():
-                    if (key.part, key.kind) == (part, kind):
-                        found[Place(phase, kind, str(key))] = array
+                phase = f"update of {event.part}, {later} before the last"
+                found |= _gradients(phase, event)
+            else:
+                found |= self._update(event.part, taken, state, event)
+        for part in dict.fromkeys([*self._order, *(k.part for k in state)]):
+            if part not in parts:
+                found |= self._update(part, taken, state)
         for key, array in state.items():
             if key.kind == "statistics":
                 found[Place("forward pass", key.kind, str(key))] = array
+        return found
+
+    def _update(
+        self,
+        part: str,
+        taken: Taken,
+        state: State,
+        event: Event | None = None,
+    ) -> Arrays:
+        """The last update of a part: metrics, gradients, what it moved."""
+        phase = f"update of {part}"
+        found = {
+            Place(phase, "metric", name): value
+            for name, value in taken.metrics.items()
+            if self._metrics.get(name) == part
+        }
+        if event:
+            found |= _gradients(phase, event)
+        for kind in ("moments", "weights"):
+            for key, array in state.items():
+                if (key.part, key.kind) == (part, kind):
+                    found[Place(phase, kind, str(key))] = array
         return found
 
     def require_same(self, ours: Arrays, theirs: Arrays) -> None:
@@ -96,6 +111,13 @@ class View:
                     )
                 which = f"gradients, {place.phase}: the {whose} alone has them"
                 self.left_out[which] = None
+
+
+def _gradients(phase: str, event: Event) -> Arrays:
+    return {
+        Place(phase, "gradient", str(key)): array
+        for key, array in event.gradients.items()
+    }
 
 
 class Comparison:
@@ -120,6 +142,27 @@ class Comparison:
                 for array in initial.values()
                 if is_float(array)
             )
+
+    def require_finite(self, step: int, reference: Arrays) -> None:
+        """Raises InputError if the reference has a number that is not."""
+        for place, array in reference.items():
+            if is_float(array) and not np.isfinite(array).all():
+                raise InputError(
+                    f"{place.kind} {place.name} of the reference is not "
+                    f"finite in step {step}"
+                )
+
+    def require_deterministic(self, first: Arrays, second: Arrays) -> None:
+        """Raises InputError if a step from one state gave two results."""
+        for place, array in first.items():
+            error = error_of(second[place], array)
+            if error > (self.floor or 0.0):
+                raise InputError(
+                    f"a step of a second reference from the same state gives "
+                    f"another {place.kind} {place.name}, {error:.0e} away: the "
+                    "reference must be deterministic, and what makes it must "
+                    "give the same at each call"
+                )
 
     @property
     def has_control(self) -> bool:
@@ -167,11 +210,6 @@ class Comparison:
             )
         bound = 0.0
         if is_float(ours):
-            if not np.isfinite(ours).all():
-                raise InputError(
-                    f"{place.kind} {place.name} of the reference is not "
-                    f"finite in step {step}"
-                )
             rounding = self._rounding.get(place, 0.0)
             if rounding > MEANINGLESS:
                 self.meaningless[place] = (

@@ -1,11 +1,24 @@
 """What a check of a pair found."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
 
-from parity_tests.explain import explain, usual_causes
+from experiment.pages import html_page, markdown_table
+from parity_tests.causes import explain, usual_causes
+
+
+def _rounded(causes: Sequence[str]) -> tuple[str, ...]:
+    """Causes whose numbers are equal if they differ by rounding."""
+    return tuple(
+        re.sub(r"\d+\.\d+", lambda found: f"{float(found[0]):.4g}", cause)
+        for cause in causes
+    )
 
 
 class ArrayError(NamedTuple):
@@ -135,19 +148,27 @@ class Result:
 
     @property
     def explanation(self) -> str:
-        """The cause of what differs first in its step, if it is known.
+        """The cause of what differs first, if it is known.
 
-        A single number, such as a loss, has too many: then the first array of
-        the same step that has a known one speaks for it.
+        It must account for all arrays of its phase and kind that differ. A
+        single number, such as a loss, has too many causes; then the next
+        kind of the same step speaks for it.
         """
         if self.first is None:
             return "nothing differs"
-        step, phase = self.first.entry.step, self.first.phase
-        for at in self.divergences:
-            if at.entry.step == step and (causes := at.causes):
-                where = "" if at is self.first else f"{at.entry.name}: "
-                return f"explained by: {where}{'; '.join(causes)}"
-            if at.phase not in (phase, "step") and phase != "step":
+        groups: dict[tuple[int, str, str], list[Divergence]] = {}
+        for of in self.divergences:
+            group = of.entry.step, of.phase, of.entry.kind
+            groups.setdefault(group, []).append(of)
+        (step, *_), *_ = groups
+        for (when, _, kind), group in groups.items():
+            telling = [of for of in group if np.count_nonzero(of.reference) > 1]
+            if when != step or (not telling and kind != "metric"):
+                break
+            if telling:
+                causes = {_rounded(of.causes) for of in telling}
+                if len(causes) == 1 and causes != {()}:
+                    return f"explained by: {'; '.join(telling[0].causes)}"
                 break
         usual = usual_causes(self.first.entry.kind, self.first.entry.name)
         return f"cause unknown; usual here: {usual}"
@@ -156,6 +177,32 @@ class Result:
         """Raises AssertionError with the whole text unless ``ok``."""
         if not self.ok:
             raise AssertionError(str(self))
+
+    def html(self, path: Path) -> None:
+        """Writes a page with the verdict and a row for every array."""
+        header = ["kind", "array", "step", "error", "bound", "ulps"]
+        rows = [
+            [
+                of.kind,
+                of.name,
+                f"{of.step}",
+                f"{of.error:.1e}",
+                f"{of.bound:.1e}",
+                f"{of.ulps:.3g}",
+            ]
+            for of in sorted(self.errors, key=lambda of: -of.excess)
+        ]
+        page = "\n\n".join(
+            [
+                "# A port against its reference",
+                *str(self).split("\n"),
+                "The largest error of every array, the nearest to its bound "
+                "first. An error is the largest absolute difference over the "
+                "larger of 1 and the reference's largest absolute value.",
+                markdown_table(header, rows),
+            ]
+        )
+        path.write_text(html_page("A port against its reference", page, path))
 
     def __str__(self) -> str:
         """The verdict, its cause, and what was compared."""

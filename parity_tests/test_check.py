@@ -1,6 +1,7 @@
 """The parity method on pairs in NumPy alone, whose faults are known."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 import parity_tests
 from experiment.config import InputError
+from parity_tests.__main__ import main
 from parity_tests.check import check_pair
 from parity_tests.side import Event, Key, Taken
 
@@ -141,13 +143,13 @@ class _Turned(_Linear):
             _changed(factor=8.0),
             "metric",
             "loss",
-            "model/out/kernel: 8 times the reference: a mean over 8",
+            "8 times the reference: a mean over 8",
         ),
         (
             _changed(factor=-1.0),
             "metric",
             "loss",
-            "model/out/kernel: the sign",
+            "explained by: the sign",
         ),
         (
             _changed(keep=0.1),
@@ -350,6 +352,17 @@ class _Unused(_Linear):
         self.state[W] = 0 * self.state[W] + self.state[V]
 
 
+class _Random(_Linear):
+    """Whose steps differ from call to call."""
+
+    made = 0
+
+    def __init__(self):
+        super().__init__()
+        type(self).made += 1
+        self.rate = 0.1 * self.made
+
+
 @pytest.mark.parametrize(
     ("reference", "port", "message"),
     [
@@ -367,6 +380,7 @@ class _Unused(_Linear):
             "a step of the port changes nothing",
         ),
         (_Unused, _Unused, "the control is empty"),
+        (_Random, _Linear, "the reference must be deterministic"),
     ],
 )
 def test_misuse_is_one_clear_line(reference, port, message):
@@ -477,3 +491,46 @@ def test_neither_framework_is_loaded():
         [sys.executable, "-c", code], capture_output=True, text=True
     )
     assert shown.stdout.strip() == "[]", shown.stderr
+
+
+@pytest.fixture
+def skeleton(tmp_path, monkeypatch):
+    """The guide's file, as ``mine`` in the working folder."""
+    guide = Path(parity_tests.__file__).with_name("README.md").read_text()
+    (code,) = re.findall(r"```python\n(import jax\n.*?)```", guide, re.DOTALL)
+    (tmp_path / "mine.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    return ["check", "mine:reference", "mine:port", "--batches", "mine:batches"]
+
+
+def test_the_guides_skeleton(skeleton, tmp_path, capsys):
+    page = tmp_path / "result.html"
+    names = ["--name", "model/0=model/dense", "--html", str(page)]
+    assert main([*skeleton, *names]) == 0
+    shown = capsys.readouterr().out
+    assert "2 of weights, 5 of moments, 0 of statistics" in shown
+    assert "arrays of gradients: 20" in shown
+    assert "<td>model/0/kernel (v)</td>" in page.read_text()
+
+
+def test_a_port_that_diverges_ends_with_status_1(skeleton, capsys):
+    code = Path("mine.py").read_text()
+    wrong = code.replace("optax.adam(1e-2)", "optax.adam(1e-2, b2=0.99)")
+    assert wrong != code
+    Path("mine.py").write_text(wrong)
+    assert main([*skeleton, "--name", "model/0=model/dense"]) == 1
+    assert "explained by: 10 times the reference" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        ([], ["model/0/kernel [8, 1] (weights)", "--name OLD=NEW"]),
+        (["--name", "model/0"], ["'model/0' is not OLD=NEW"]),
+        (["--batches", "mine:none"], ["--batches mine:none"]),
+        (["--batches", "nowhere:x"], ["--batches nowhere:x"]),
+    ],
+)
+def test_bad_input_of_the_command(skeleton, refused, options, parts):
+    refused(main, [*skeleton, *options], *parts)

@@ -176,10 +176,13 @@ def batches(count, k=2, m=8):
 
 def check(count=10):
     """Checks the pair: all that a user adds to what stands above."""
-    from parity_tests.check import check_pair
-    from parity_tests.jax_side import jax_side, keep_gradients
-    from parity_tests.side import transposed
-    from parity_tests.torch_side import torch_side
+    from parity_tests import (
+        check_pair,
+        jax_side,
+        keep_gradients,
+        torch_side,
+        transposed,
+    )
 
     def parts(s):
         G, D = s["generator"], s["discriminator"]

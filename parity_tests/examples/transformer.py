@@ -205,10 +205,12 @@ def batches(count, m=4):
 
 def check(count=10):
     """Checks the pair: all that a user adds to what stands above."""
-    from parity_tests.check import check_pair
-    from parity_tests.jax_side import keep_gradients
-    from parity_tests.nnx_side import nnx_side
-    from parity_tests.torch_side import torch_side
+    from parity_tests import (
+        check_pair,
+        keep_gradients,
+        nnx_side,
+        torch_side,
+    )
 
     return check_pair(
         lambda: torch_side(*torch_training()),

@@ -6,8 +6,8 @@ from typing import Any
 import jax
 from flax import nnx
 
-from parity_tests.jax_side import JaxSide
 from parity_tests.side import KINDS, Layout
+from parity_tests.side_jax import JaxSide
 
 
 def nnx_side(
