@@ -10,7 +10,9 @@ from typing import Any
 
 from parity_tests.causes import explain
 from parity_tests.check import check_pair
+from parity_tests.checkpoint import check_checkpoint
 from parity_tests.side import Event, Key, Layout, Taken, flattened, transposed
+from parity_tests.side_faults import check_faults
 
 _OF = {
     "torch_side": "parity_tests.side_torch",
@@ -32,6 +34,8 @@ __all__ = [
     "Key",
     "Layout",
     "Taken",
+    "check_checkpoint",
+    "check_faults",
     "check_pair",
     "explain",
     "flattened",

@@ -80,28 +80,31 @@ def _orders(a: NDArray, b: NDArray) -> Iterator[str]:
 
 
 def _flattened(a: NDArray, b: NDArray) -> str:
-    """An axis that is a flattened image whose channels moved; or nothing."""
+    """An axis that is a flattened image whose channels moved; or nothing.
+
+    Several images may fit; the one that is nearest to a square is said.
+    """
     if a.shape != b.shape:
         return ""
+    found = []
     for axis in range(a.ndim):
         ours, theirs = (np.moveaxis(x, axis, 0) for x in (a, b))
         for sizes in _factors(len(ours)):
             image = ours.reshape(*sizes, -1)
-            last = np.moveaxis(image, 0, 2).reshape(ours.shape)
-            if _near(last, theirs):
-                c, h, w = sizes
-                return (
-                    f"axis {axis} is an image of {c} channels and {h}x{w}, "
-                    "flattened channels last, in the reference channels first"
-                )
-            first = np.moveaxis(image, 2, 0).reshape(ours.shape)
-            if _near(first, theirs):
-                h, w, c = sizes
-                return (
-                    f"axis {axis} is an image of {c} channels and {h}x{w}, "
-                    "flattened channels first, in the reference channels last"
-                )
-    return ""
+            for now, then, source, target in (
+                ("last", "first", 0, 2),
+                ("first", "last", 2, 0),
+            ):
+                moved = np.moveaxis(image, source, target)
+                if _near(moved.reshape(ours.shape), theirs):
+                    h, w = np.delete(sizes, source)
+                    cause = (
+                        f"axis {axis} is an image of {sizes[source]} channels "
+                        f"and {h}x{w}, flattened channels {now}, in the "
+                        f"reference channels {then}"
+                    )
+                    found.append((abs(h - w), cause))
+    return min(found)[1] if found else ""
 
 
 def _movements(

@@ -152,7 +152,7 @@ class _Check:
     def _start(self) -> State:
         """Gives all sides the reference's initial state."""
         initial = self._view.state(self._reference.read(0))
-        _require_alike(initial, self._view.state(self._port.read(0)))
+        require_alike(initial, self._view.state(self._port.read(0)))
         self._port.write(initial)
         given = self._view.state(self._port.read(0))
         for key, array in initial.items():
@@ -196,7 +196,7 @@ class _Check:
             control.write(moved if permute is _unchanged else state)
 
 
-def _require_alike(ours: State, theirs: State) -> None:
+def require_alike(ours: State, theirs: State) -> None:
     """Raises InputError unless two states have the same names and shapes."""
     only = [
         (whose, [key for key in state if key not in other], state)

@@ -94,7 +94,7 @@ class Coverage:
     """What was compared, and what was not.
 
     Attributes:
-        steps: taken.
+        steps: taken; none of a checkpoint.
         arrays: of the state, their number by kind.
         metrics: their names.
         gradients: compared arrays over all steps.
@@ -111,10 +111,12 @@ class Coverage:
         """In one paragraph."""
         arrays = ", ".join(f"{n} of {kind}" for kind, n in self.arrays.items())
         metrics = ", ".join(self.metrics) or "none"
-        lines = [
-            f"Compared over {self.steps} steps: arrays: {arrays}; metrics: "
-            f"{metrics}; arrays of gradients: {self.gradients}."
-        ]
+        lines = [f"Compared: {arrays}."]
+        if self.steps:
+            lines = [
+                f"Compared over {self.steps} steps: arrays: {arrays}; metrics: "
+                f"{metrics}; arrays of gradients: {self.gradients}."
+            ]
         lines += [f"Not compared: {what}." for what in self.left_out]
         return "\n".join(lines)
 
@@ -223,6 +225,7 @@ class Result:
             verdict += [f"Also: {other}" for other in others[:5]]
             if len(others) > 5:
                 verdict.append(f"and {len(others) - 5} more")
-        course = ", ".join(f"{error:.1e}" for error in self.growth)
-        verdict.append(f"Largest error of each step: {course}")
+        if self.coverage.steps:
+            course = ", ".join(f"{error:.1e}" for error in self.growth)
+            verdict.append(f"Largest error of each step: {course}")
         return "\n".join([*verdict, str(self.coverage)])

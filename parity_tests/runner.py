@@ -67,7 +67,7 @@ class Runner:
             Event(
                 event.part,
                 {
-                    _renamed(key, self._names): array
+                    renamed(key, self._names): array
                     for key, array in event.gradients.items()
                 },
             )
@@ -99,17 +99,17 @@ class Runner:
                     f"the {self._name}'s state has the name {key!r}: it must "
                     f"be a Key whose kind is one of {', '.join(KINDS)}"
                 )
-        items = [(_renamed(key, self._names), a) for key, a in state.items()]
+        items = [(renamed(key, self._names), a) for key, a in state.items()]
         return unique(items, f"the {self._name}")
 
     def write(self, state: State) -> None:
         """Puts arrays in place; those that are not given stay."""
         whole = self.read(0) | state
-        own = {_renamed(key, self._back): a.copy() for key, a in whole.items()}
+        own = {renamed(key, self._back): a.copy() for key, a in whole.items()}
         self._guard("write", self._side.write, own)
 
 
-def _renamed(key: Key, names: Names) -> Key:
+def renamed(key: Key, names: Names) -> Key:
     """The key with the beginning of its part and path replaced."""
     whole = f"{key.part}/{key.path}"
     for old, new in names.items():

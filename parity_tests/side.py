@@ -5,6 +5,7 @@
 own step; anything else, NumPy included, may write them out.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -151,6 +152,16 @@ def flattened(channels: int, *space: int) -> Layout:
         return rows.reshape(array.shape).T
 
     return Layout(to_neutral, from_neutral)
+
+
+def neutral_path(path: str) -> str:
+    """A path whose numbered layers are entries of a list.
+
+    Example:
+        >>> neutral_path("hidden_0/kernel")
+        'hidden/0/kernel'
+    """
+    return re.sub(r"_(\d+)(?=/|$)", r"/\1", path)
 
 
 AS_IT_IS = Layout(lambda array: array, lambda array: array)

@@ -21,6 +21,7 @@ from parity_tests.side import (
     State,
     Taken,
     map_batch,
+    neutral_path,
     unique,
 )
 
@@ -225,8 +226,7 @@ def _paths(tree: Any) -> Iterator[tuple[str, int]]:
 
 def _neutral_path(path: tuple[Any, ...]) -> str:
     """``params['hidden_0'].kernel`` as ``params/hidden/0/kernel``."""
-    name = keystr(path, simple=True, separator="/")
-    return re.sub(r"_(\d+)(?=/|$)", r"/\1", name)
+    return neutral_path(keystr(path, simple=True, separator="/"))
 
 
 def _of_optimizer(

@@ -14,6 +14,7 @@ from experiment.config import InputError
 from parity_tests.__main__ import main
 from parity_tests.check import check_pair
 from parity_tests.side import Event, Key, Taken
+from parity_tests.side_faults import FAULTS, check_faults
 
 W = Key("weights", "model", "out/kernel")
 B = Key("weights", "model", "out/bias")
@@ -491,6 +492,25 @@ def test_neither_framework_is_loaded():
         [sys.executable, "-c", code], capture_output=True, text=True
     )
     assert shown.stdout.strip() == "[]", shown.stderr
+
+
+def test_faults_of_any_side_are_detected():
+    found = check_faults(_Linear, _batches())
+    assert [of.fault for of in found] == list(FAULTS)
+    for of in found:
+        assert of.margin > 1000, of
+
+
+def test_faults_that_a_side_cannot_have_are_left_out():
+    ignore = ["mean"]
+    found = check_faults(_Linear, _batches(), ignore=ignore)
+    assert "statistics that stay" not in {of.fault for of in found}
+
+
+def test_a_fault_that_is_none_is_not_detected():
+    (found,) = check_faults(_Linear, _batches(), {"none": lambda side: side})
+    assert found.margin == 0
+    assert str(found) == "none: not detected"
 
 
 @pytest.fixture
