@@ -160,8 +160,8 @@ class Result:
             return "nothing differs"
         groups: dict[tuple[int, str, str], list[Divergence]] = {}
         for of in self.divergences:
-            group = of.entry.step, of.phase, of.entry.kind
-            groups.setdefault(group, []).append(of)
+            place = of.entry.step, of.phase, of.entry.kind
+            groups.setdefault(place, []).append(of)
         (step, *_), *_ = groups
         for (when, _, kind), group in groups.items():
             telling = [of for of in group if np.count_nonzero(of.reference) > 1]

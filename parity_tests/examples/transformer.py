@@ -4,6 +4,8 @@ Next-token prediction; AdamW with warm-up and clipping of the gradient's norm.
 Everything up to ``check`` is what a user has already.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,8 +26,8 @@ class Block(nn.Module):
         """Builds the layers."""
         super().__init__()
         self.norm = nn.ModuleList(nn.LayerNorm(WIDTH) for _ in range(2))
-        for name in ("query", "key", "value", "mix"):
-            setattr(self, name, nn.Linear(WIDTH, WIDTH))
+        self.query, self.key = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
+        self.value, self.mix = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
         self.hidden = nn.Linear(WIDTH, 4 * WIDTH)
         self.output = nn.Linear(4 * WIDTH, WIDTH)
 
@@ -106,12 +108,13 @@ class NNXBlock(nnx.Module):
 
     def __init__(self, rngs):
         """Builds the layers."""
-        options = {"param_dtype": jnp.float64, "rngs": rngs}
-        for i in range(2):
-            norm = nnx.LayerNorm(WIDTH, epsilon=1e-5, **options)
-            setattr(self, f"norm_{i}", norm)
-        for name in ("query", "key", "value", "mix"):
-            setattr(self, name, nnx.Linear(WIDTH, WIDTH, **options))
+        options: Any = {"param_dtype": jnp.float64, "rngs": rngs}
+        self.norm_0 = nnx.LayerNorm(WIDTH, epsilon=1e-5, **options)
+        self.norm_1 = nnx.LayerNorm(WIDTH, epsilon=1e-5, **options)
+        self.query = nnx.Linear(WIDTH, WIDTH, **options)
+        self.key = nnx.Linear(WIDTH, WIDTH, **options)
+        self.value = nnx.Linear(WIDTH, WIDTH, **options)
+        self.mix = nnx.Linear(WIDTH, WIDTH, **options)
         self.hidden = nnx.Linear(WIDTH, 4 * WIDTH, **options)
         self.output = nnx.Linear(4 * WIDTH, WIDTH, **options)
 
@@ -133,7 +136,7 @@ class NNXTransformer(nnx.Module):
 
     def __init__(self, rngs):
         """Builds the layers."""
-        options = {"param_dtype": jnp.float64, "rngs": rngs}
+        options: Any = {"param_dtype": jnp.float64, "rngs": rngs}
         self.token = nnx.Embed(TOKENS, WIDTH, **options)
         self.position = nnx.Embed(LENGTH, WIDTH, **options)
         self.block_0, self.block_1 = NNXBlock(rngs), NNXBlock(rngs)
