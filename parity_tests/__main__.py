@@ -1,8 +1,7 @@
-"""``python -m parity_tests report | diagnose | record | replay | goldens``."""
+"""``python -m parity_tests check | report | diagnose | record | ...``."""
 
 import argparse
 import sys
-from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, get_args
@@ -14,8 +13,10 @@ from experiment.config import Config, InputError
 from experiment.data import load as load_data
 from experiment.parser import Parser, add_data, run_command
 from experiment.recipes import RECIPES, recipe
+from parity_tests.check_command import add_check
 from parity_tests.compare import NO_GAP
 from parity_tests.diagnose import Parting, accounts_of_twins, diagnose
+from parity_tests.named import find
 from parity_tests.small import small_config, small_data
 from parity_tests.trajectory import Implementation, Row, drive, load, replay
 
@@ -39,13 +40,15 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="python -m parity_tests",
-        description="Proves the twins equal, says where they part, and holds "
-        "other implementations of the same GAN against the reference.",
+        description="Checks two implementations of a training step against "
+        "each other: this project's GAN in JAX and in PyTorch, other "
+        "implementations of it, or a pair of your own.",
         epilog="Start with: python -m parity_tests replay "
         "parity_tests/goldens/mlp",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     commands_of = (
+        add_check,
         _add_report,
         _add_diagnose,
         _add_record,
@@ -282,13 +285,7 @@ def find_implementation(name: str) -> Implementation:
     Raises:
         InputError: there is no such object, or it is not an implementation.
     """
-    module_name, _, path = name.partition(":")
-    try:
-        build = getattr(import_module(module_name), path)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(
-            f"--implementation {name}: {error}; give module:object"
-        ) from error
+    build = find(name, "--implementation")
     try:
         found = build()
     except TypeError as error:

@@ -1,0 +1,1 @@
+"""Pairs that are not this project's GAN, as a user would check them."""

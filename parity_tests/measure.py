@@ -1,0 +1,64 @@
+"""How far an array is from another, and what rounding alone can do."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiment.config import InputError
+from parity_tests.side import State
+
+
+def is_float(array: NDArray) -> bool:
+    """Whether an array holds rounded numbers; others must be equal."""
+    return array.dtype.kind in "fcV"  # V: bfloat16 of ml_dtypes
+
+
+def difference(ours: NDArray, theirs: NDArray) -> NDArray:
+    """Absolute differences; not a number counts as infinitely far."""
+    if not is_float(theirs):
+        return (ours != theirs).astype(float)
+    with np.errstate(invalid="ignore"):
+        found = np.abs(ours.astype(np.float64) - theirs.astype(np.float64))
+    return np.where(np.isnan(found), np.inf, found)
+
+
+def error_of(ours: NDArray, theirs: NDArray) -> float:
+    """The largest difference over the reference's size, or over 1."""
+    largest = float(difference(ours, theirs).max(initial=0))
+    if not is_float(theirs) or not theirs.size:
+        return largest
+    size = np.abs(theirs[np.isfinite(theirs)]).max(initial=1)
+    return largest / float(size)
+
+
+def ulps_of(ours: NDArray, theirs: NDArray) -> float:
+    """The largest difference in units in the last place of the reference."""
+    if theirs.dtype.kind != "f":
+        return 0.0
+    normal = np.maximum(np.abs(theirs), np.finfo(theirs.dtype).tiny)
+    with np.errstate(over="ignore"):
+        units = difference(ours, theirs) / np.spacing(normal)
+    return float(units.max(initial=0))
+
+
+def one_ulp_away(state: State, seed: int = 0) -> State:
+    """The state with every weight one unit in the last place up or down.
+
+    Zeros stay: their neighbours are numbers that no computation meets.
+
+    Raises:
+        InputError: no weight moved.
+    """
+    rng = np.random.default_rng(seed)
+    moved = dict(state)
+    count = 0
+    for key, array in state.items():
+        if key.kind == "weights" and is_float(array):
+            up = np.where(rng.random(array.shape) < 0.5, np.inf, -np.inf)
+            near = np.nextafter(array, up.astype(array.dtype))
+            moved[key] = np.where(array == 0, array, near)
+            count += int((array != 0).sum())
+    if not count:
+        raise InputError(
+            "the control is empty: the reference has no weight that is not 0"
+        )
+    return moved

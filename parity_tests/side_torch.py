@@ -1,0 +1,298 @@
+"""A side of a pair from a training step in PyTorch."""
+
+from collections.abc import Callable, Iterator, Mapping
+from re import fullmatch
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
+
+from experiment.config import InputError
+from parity_tests.side import (
+    AS_IT_IS,
+    Event,
+    Key,
+    Layout,
+    State,
+    Taken,
+    map_batch,
+    transposed,
+    unique,
+)
+
+# PyTorch's names of what an optimizer keeps, and the usual ones.
+_SLOTS = {
+    "exp_avg": "m",
+    "exp_avg_sq": "v",
+    "max_exp_avg_sq": "max_v",
+    "square_avg": "v",
+    "momentum_buffer": "momentum",
+}
+_SCALED = (_BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+_STATISTICS = {"running_mean": "mean", "running_var": "var"}
+
+
+class _Entry(NamedTuple):
+    """An array of the state: where it is, and its neutral layout."""
+
+    tensor: Tensor
+    layout: Layout
+
+
+def torch_side(
+    step: Callable[[Any], Mapping[str, Any] | None],
+    modules: Mapping[str, nn.Module],
+    optimizers: Mapping[str, torch.optim.Optimizer],
+    layouts: Mapping[str, Layout] | None = None,
+) -> "TorchSide":
+    """The side of a training step that changes modules in place.
+
+    Names and layouts follow from the types of the layers: the ``weight`` of a
+    ``Linear`` called ``hidden.0`` is ``hidden/0/kernel``, [in, out]; that of
+    a convolution is [*space, in, out], that of a transposed convolution
+    [*space, out, in], as Flax's with ``transpose_kernel=True``; a norm has
+    ``scale``, ``bias``, ``mean`` and ``var``. Gradients are taken where an
+    optimizer gets them.
+
+    Args:
+        step: of a batch, whose NumPy arrays it gets as tensors on the device
+            of the modules; gives its metrics by name.
+        modules: the networks by the name of their part.
+        optimizers: by the name of the part that they train.
+        layouts: of arrays whose type does not tell it, by a regular
+            expression that their part and path match as a whole, such as
+            ``"discriminator/output/kernel"``; of PyTorch's array as it is.
+
+    Raises:
+        InputError: an optimizer has a weight that no module has, or is of a
+            class whose state before its first step is not known.
+    """
+    return TorchSide(step, modules, optimizers, layouts or {})
+
+
+class TorchSide:
+    """What ``torch_side`` makes."""
+
+    def __init__(
+        self,
+        step: Callable[[Any], Mapping[str, Any] | None],
+        modules: Mapping[str, nn.Module],
+        optimizers: Mapping[str, torch.optim.Optimizer],
+        layouts: Mapping[str, Layout],
+    ):
+        """As ``torch_side``."""
+        self._step, self._optimizers = step, optimizers
+        self._entries = unique(_entries(modules, layouts), "the PyTorch side")
+        weights = {
+            key: entry
+            for key, entry in self._entries.items()
+            if key.kind == "weights"
+        }
+        self._keys = {entry.tensor: key for key, entry in weights.items()}
+        self._events: list[Event] = []
+        for name, optimizer in optimizers.items():
+            for weight in _weights(optimizer):
+                if weight not in self._keys:
+                    raise InputError(
+                        f"optimizer {name!r} has a weight of shape "
+                        f"{list(weight.shape)} that no module has: name its "
+                        "module"
+                    )
+            _slots(optimizer)
+            optimizer.register_step_pre_hook(self._hook(name))
+
+    def step(self, batch: Any) -> Taken:
+        """One step; its metrics, and the gradients of each update."""
+        self._events.clear()
+        device = next(iter(self._keys)).device
+        given = self._step(
+            map_batch(
+                lambda array: (
+                    torch.from_numpy(np.array(array)).to(device)
+                    if isinstance(array, np.ndarray | np.generic)
+                    else array
+                ),
+                batch,
+            )
+        )
+        metrics = {name: _array(v) for name, v in (given or {}).items()}
+        return Taken(metrics, tuple(self._events))
+
+    def read(self) -> State:
+        """Weights and buffers, and the moments of every optimizer."""
+        state = {
+            key: entry.layout.to_neutral(_array(entry.tensor))
+            for key, entry in self._entries.items()
+        }
+        for name, optimizer in self._optimizers.items():
+            state |= self._moments(name, optimizer)
+        return {key: np.array(array) for key, array in state.items()}
+
+    @torch.no_grad()
+    def write(self, state: Mapping[Key, NDArray]) -> None:
+        """Copies a state into modules and optimizers."""
+        for key, entry in self._entries.items():
+            entry.tensor.copy_(_tensor(entry.layout.from_neutral(state[key])))
+        for name, optimizer in self._optimizers.items():
+            self._write_moments(name, optimizer, state)
+
+    def _hook(self, name: str) -> Callable[..., None]:
+        """Notes the gradients that an optimizer is given."""
+
+        def note(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+            gradients = {}
+            for weight in _weights(optimizer):
+                if weight.grad is None:
+                    continue
+                key = self._keys[weight]
+                gradient = self._entries[key].layout.to_neutral(
+                    _array(weight.grad)
+                )
+                gradients[key] = np.array(gradient)
+            self._events.append(Event(name, gradients))
+
+        return note
+
+    def _moments(self, name: str, optimizer: torch.optim.Optimizer) -> State:
+        found: State = {}
+        steps = {}
+        for weight in _weights(optimizer):
+            key = self._keys[weight]
+            kept = optimizer.state.get(weight, {})
+            for slot in _slots(optimizer):
+                value = kept.get(slot)
+                if slot == "step":
+                    steps[key] = int(value) if value is not None else 0
+                    continue
+                array = _array(torch.zeros_like(weight))
+                if value is not None:
+                    array = _array(value)
+                found[_moment(key, slot)] = self._entries[
+                    key
+                ].layout.to_neutral(array)
+        if len(set(steps.values())) > 1:
+            fewest, most = min(steps, key=steps.get), max(steps, key=steps.get)  # type: ignore[arg-type]
+            raise InputError(
+                f"optimizer {name!r} took {steps[fewest]} steps of {fewest} "
+                f"and {steps[most]} of {most}: every weight needs a gradient "
+                "in every step"
+            )
+        if steps:
+            count = next(iter(steps.values()))
+            found[Key("moments", name, "", "step")] = np.array(count)
+        return found
+
+    def _write_moments(
+        self,
+        name: str,
+        optimizer: torch.optim.Optimizer,
+        state: Mapping[Key, NDArray],
+    ) -> None:
+        for weight in _weights(optimizer):
+            key = self._keys[weight]
+            values = {
+                slot: state[
+                    Key("moments", name, "", "step")
+                    if slot == "step"
+                    else _moment(key, slot)
+                ]
+                for slot in _slots(optimizer)
+            }
+            kept = optimizer.state.get(weight, {})
+            # The first step of some rules is told by what is not there yet.
+            if not kept and not any(v.any() for v in values.values()):
+                continue
+            layout = self._entries[key].layout
+            for slot, value in values.items():
+                if slot == "step":
+                    new = torch.tensor(float(value), dtype=torch.float32)
+                else:
+                    new = _tensor(layout.from_neutral(value)).to(weight)
+                if isinstance(kept.get(slot), Tensor):
+                    kept[slot].copy_(new)
+                else:
+                    optimizer.state[weight][slot] = new
+
+
+def _entries(
+    modules: Mapping[str, nn.Module], layouts: Mapping[str, Layout]
+) -> Iterator[tuple[Key, _Entry]]:
+    """Every parameter and buffer of the modules."""
+    for part, network in modules.items():
+        for name, layer in network.named_modules():
+            for kind, tensors in (
+                ("weights", layer.named_parameters(recurse=False)),
+                ("statistics", layer.named_buffers(recurse=False)),
+            ):
+                for leaf, tensor in tensors:
+                    if leaf == "num_batches_tracked":
+                        continue  # a count that no output depends on
+                    known, layout = _named(layer, leaf, tensor)
+                    path = f"{name}.{known}".strip(".").replace(".", "/")
+                    for pattern, own in layouts.items():
+                        if fullmatch(pattern, f"{part}/{path}"):
+                            layout = own
+                    yield Key(kind, part, path), _Entry(tensor, layout)
+
+
+def _named(layer: nn.Module, leaf: str, tensor: Tensor) -> tuple[str, Layout]:
+    """The neutral name and layout of an array of a layer."""
+    if isinstance(layer, _SCALED):
+        return {"weight": "scale", **_STATISTICS}.get(leaf, leaf), AS_IT_IS
+    if leaf != "weight":
+        return leaf, AS_IT_IS
+    if isinstance(layer, nn.Embedding):
+        return "embedding", AS_IT_IS
+    if isinstance(layer, nn.Linear | _ConvNd):
+        # [out, in, *space], or [in, out, *space] of transposed convolutions,
+        # which are the gradients of convolutions: the same axes either way.
+        return "kernel", transposed(*range(2, tensor.ndim), 1, 0)
+    return leaf, AS_IT_IS
+
+
+def _slots(optimizer: torch.optim.Optimizer) -> tuple[str, ...]:
+    """What an optimizer keeps of a weight."""
+    options = optimizer.param_groups[0]
+    if isinstance(optimizer, torch.optim.Adam | torch.optim.AdamW):
+        extra = ("max_exp_avg_sq",) if options["amsgrad"] else ()
+        return ("exp_avg", "exp_avg_sq", *extra, "step")
+    if isinstance(optimizer, torch.optim.RMSprop):
+        extra = ("momentum_buffer",) if options["momentum"] else ()
+        return ("square_avg", *extra, "step")
+    if isinstance(optimizer, torch.optim.SGD):
+        return ("momentum_buffer",) if options["momentum"] else ()
+    kept = next(iter(optimizer.state.values()), None)
+    if kept is None:
+        raise InputError(
+            f"what {type(optimizer).__name__} keeps is known after its first "
+            "step only: take one before the side is made"
+        )
+    return tuple(kept)
+
+
+def _moment(key: Key, slot: str) -> Key:
+    return Key("moments", key.part, key.path, _SLOTS.get(slot, slot))
+
+
+def _weights(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    return [
+        weight for group in optimizer.param_groups for weight in group["params"]
+    ]
+
+
+def _array(value: Any) -> NDArray:
+    """A tensor, or a number, as a NumPy array."""
+    if not isinstance(value, Tensor):
+        return np.asarray(value)
+    value = value.detach().cpu()
+    if value.dtype == torch.bfloat16:  # NumPy has none
+        value = value.float()
+    return value.numpy()
+
+
+def _tensor(array: NDArray) -> Tensor:
+    return torch.from_numpy(np.array(array))
