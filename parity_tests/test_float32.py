@@ -10,6 +10,7 @@ import torch
 
 import jax_gan
 import torch_ref
+from experiment.initial import moved_by_one_ulp
 from experiment.recipes import recipe
 from experiment.stream import Stream
 from parity_tests.compare import NO_GAP, by_kind, gap
