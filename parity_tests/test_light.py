@@ -15,7 +15,17 @@ import parity_tests.__main__ as of_parity
 
 ROOT = Path(of_parity.__file__).parent.parent
 FRAMEWORKS = {"jax", "torch", "sklearn"}
-DEV = {"pytest", "_pytest", "hypothesis", "mypy", "playwright", "ruff"}
+DEV = {
+    "pytest",
+    "_pytest",
+    "hypothesis",
+    "mypy",
+    "ruff",
+    "ipykernel",
+    "nbclient",
+    "nbformat",
+    "playwright",
+}
 # Python runs it before all else, in the children of a command too.
 WITHOUT_DEV = f"""
 import sys
