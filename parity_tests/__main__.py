@@ -17,8 +17,9 @@ from parity_tests.check_command import add_check
 from parity_tests.compare import NO_GAP
 from parity_tests.diagnose import Parting, accounts_of_twins, diagnose
 from parity_tests.named import find
+from parity_tests.replay import Implementation, Row, drive, replay
 from parity_tests.small import small_config, small_data
-from parity_tests.trajectory import Implementation, Row, drive, load, replay
+from parity_tests.trajectory import load
 
 # Commands import the frameworks that they need: replay needs those of the
 # implementation and no other.
@@ -100,7 +101,7 @@ def _add_diagnose(commands: Any) -> None:
     of.add_argument(
         "--implementation",
         metavar="MODULE:OBJECT",
-        help="of the protocol parity_tests.trajectory.Implementation",
+        help="of the protocol parity_tests.replay.Implementation",
     )
     command.add_argument(
         "--recipe",
@@ -236,7 +237,7 @@ def _add_replay(commands: Any) -> None:
         default="parity_tests.nnx_replay:NNX",
         metavar="MODULE:OBJECT",
         help="a class, or a function, that takes nothing and gives an object "
-        "of the protocol parity_tests.trajectory.Implementation "
+        "of the protocol parity_tests.replay.Implementation "
         "(default: parity_tests.nnx_replay:NNX)",
     )
 
@@ -297,7 +298,7 @@ def find_implementation(name: str) -> Implementation:
         if not callable(getattr(found, method, None)):
             raise InputError(
                 f"--implementation {name} has no method {method}: see "
-                "parity_tests.trajectory.Implementation"
+                "parity_tests.replay.Implementation"
             )
     return found
 
