@@ -9,8 +9,9 @@ from typing import Any, get_args
 from rich.console import Console
 from rich.table import Table
 
-from experiment.config import Config, InputError
+from experiment.config import Config
 from experiment.data import load as load_data
+from experiment.errors import InputError
 from experiment.parser import Parser, add_data, run_command
 from experiment.recipes import RECIPES, recipe
 from parity_tests.check_command import add_check

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from safetensors.numpy import save as format_tensors
 
 import torch_ref
-from experiment.config import Config, InputError
+from experiment.config import Config
+from experiment.errors import InputError
 from experiment.stream import Batch, DiscriminatorBatch, Stream
 from parity_tests.conventions import CONVENTIONS
 from parity_tests.trajectory import (
