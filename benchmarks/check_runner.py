@@ -9,7 +9,7 @@ from benchmarks.plan import Plan, job_of
 from benchmarks.processes import Worker, WorkerError
 from benchmarks.variant_names import original, xla_flags
 from benchmarks.worker import TimingJob
-from experiment.config import InputError
+from experiment.errors import InputError
 
 MOST_PROCESSES = 8  # they share the memory
 

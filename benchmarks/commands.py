@@ -13,7 +13,7 @@ from rich.console import Console
 
 from benchmarks import ladder, lock, plan, quick, results, stability
 from benchmarks.variant_names import VARIANTS, duplicate
-from experiment.config import InputError
+from experiment.errors import InputError
 from experiment.recipes import recipe
 
 

@@ -21,8 +21,8 @@ import numpy as np
 
 from benchmarks.jobs import run_worker
 from experiment import parzen
-from experiment.config import InputError
 from experiment.data import load, load_splits
+from experiment.errors import InputError
 from experiment.files import replace_text
 from experiment.machine import describe_machine
 from experiment.pages import markdown_table

@@ -23,8 +23,9 @@ from rich.progress import track
 
 import jax_gan
 import torch_ref
-from experiment.config import Config, InputError
+from experiment.config import Config
 from experiment.data import load
+from experiment.errors import InputError
 from experiment.figures import BLUE, GREY, ORANGE
 from experiment.parser import Parser, run_command
 from experiment.recipes import RECIPES, recipe

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from experiment.config import InputError
+from experiment.errors import InputError
 
 Answer = Callable[..., None]
 AnyJob = TypeVar("AnyJob")

@@ -19,7 +19,7 @@ from benchmarks.processes import Worker, WorkerError, starter
 from benchmarks.repetition import measure_repetition
 from benchmarks.results import SCHEMA, VERSION
 from benchmarks.worker import TimingJob
-from experiment.config import InputError
+from experiment.errors import InputError
 from experiment.files import replace_text
 from experiment.machine import describe_machine
 

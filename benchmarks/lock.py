@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
-from experiment.config import InputError
+from experiment.errors import InputError
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from experiment.config import InputError
+from experiment.errors import InputError
 from experiment.stream import slices
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.variant_names import STEPS, iterations, parse
 from benchmarks.worker import TimingJob
-from experiment.config import InputError
+from experiment.errors import InputError
 from experiment.machine import describe_machine
 from experiment.recipes import recipe
 

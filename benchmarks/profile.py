@@ -20,7 +20,7 @@ from benchmarks.profile_report import describe_variant, page
 from benchmarks.profile_worker import ProfileJob
 from benchmarks.schema import read_json
 from benchmarks.variant_names import parse, xla_flags
-from experiment.config import InputError
+from experiment.errors import InputError
 from experiment.files import replace_text
 from experiment.machine import describe_machine
 

@@ -16,8 +16,8 @@ from benchmarks.jobs import Job, describe_error, open_answers, run_worker
 from benchmarks.spans import total
 from benchmarks.variant_names import parse
 from benchmarks.variants import Variant, build, side_of
-from experiment.config import InputError
 from experiment.data import load_at_hand
+from experiment.errors import InputError
 from experiment.recipes import recipe
 
 # The fastest run of each kind counts: other processes can only slow a run.

@@ -18,8 +18,9 @@ from rich.console import Console
 from rich.progress import track
 
 from benchmarks.stability import TWINS
-from experiment.config import Config, InputError
+from experiment.config import Config
 from experiment.data import Splits, load, load_splits
+from experiment.errors import InputError
 from experiment.files import replace_text
 from experiment.machine import describe_machine
 from experiment.recipes import recipe

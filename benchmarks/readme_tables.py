@@ -8,7 +8,7 @@ from benchmarks import stability_report
 from benchmarks.analysis import tabulate
 from benchmarks.equivalence import clopper_pearson
 from benchmarks.stability import load_stability
-from experiment.config import InputError
+from experiment.errors import InputError
 from experiment.pages import describe, markdown_table
 from experiment.recipes import RECIPES, STARTS
 from experiment.rungs import rung_rows

@@ -14,7 +14,7 @@ from benchmarks import background
 from benchmarks.plan import Plan, job_of
 from benchmarks.processes import Worker
 from benchmarks.worker import TimingJob
-from experiment.config import InputError
+from experiment.errors import InputError
 
 Key = tuple[str, str]  # workload, variant
 

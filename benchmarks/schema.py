@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from experiment.config import InputError
+from experiment.errors import InputError
 
 
 def read_json(

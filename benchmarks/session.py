@@ -23,7 +23,7 @@ from benchmarks.analysis import iteration_seconds
 from benchmarks.plan import require_same
 from benchmarks.script import Script
 from benchmarks.variant_names import duplicate, original
-from experiment.config import InputError
+from experiment.errors import InputError
 from experiment.files import replace_text
 from experiment.machine import describe_machine
 

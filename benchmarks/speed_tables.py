@@ -9,7 +9,7 @@ from benchmarks.results import (
     lacks_interval,
     whole_repetitions,
 )
-from experiment.config import InputError
+from experiment.errors import InputError
 from experiment.pages import markdown_table
 
 

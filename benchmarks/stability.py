@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiment.chunks import CHUNK
-from experiment.config import Config, InputError
+from experiment.config import Config
 from experiment.data import DIGITS
+from experiment.errors import InputError
 from experiment.scores import describe_scores
 from experiment.watch import WINDOW
 

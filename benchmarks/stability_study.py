@@ -27,8 +27,8 @@ from benchmarks.stability import (
     summary,
 )
 from experiment.chunks import DivergedError, iterate
-from experiment.config import InputError
 from experiment.data import load, load_splits
+from experiment.errors import InputError
 from experiment.evaluate import score
 from experiment.files import replace_text
 from experiment.initial import moved_by_one_ulp

@@ -10,7 +10,7 @@ gives the noise floor.
 
 import re
 
-from experiment.config import InputError
+from experiment.errors import InputError
 
 STEPS = 10  # compared with the plain step; no call is shorter
 # About as many iterations in a call of several games: their batches are all

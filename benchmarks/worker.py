@@ -24,8 +24,9 @@ from benchmarks.jobs import Job, describe_error, open_answers, run_worker
 from benchmarks.variant_names import parse
 from benchmarks.variants import Variant, build, side_of
 from benchmarks.work import flops, optimizer_bytes
-from experiment.config import Config, InputError
+from experiment.config import Config
 from experiment.data import load_at_hand
+from experiment.errors import InputError
 from experiment.recipes import recipe
 from experiment.stream import Stream
 

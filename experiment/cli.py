@@ -6,7 +6,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from experiment.config import Config, InputError
+from experiment.config import Config
+from experiment.errors import InputError
 from experiment.parser import Parser, add_data, run_command
 from experiment.recipe_file import find_recipe
 from experiment.recipes import DEFAULT, RECIPES

@@ -13,7 +13,8 @@ from rich.table import Table
 
 from experiment import data as datasets
 from experiment import figures, run
-from experiment.config import Config, InputError
+from experiment.config import Config
+from experiment.errors import InputError
 from experiment.explore import explore_page
 from experiment.recipe_file import find_recipe
 from experiment.recipes import starts_of

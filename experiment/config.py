@@ -1,26 +1,11 @@
 """The description of one experiment: every choice that a run depends on."""
 
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal, get_args, get_origin
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import numpy as np
 
-# Sizes beyond it are a slip: they would fill any memory.
-_LARGEST = 100_000
-# The losses whose D(x) is a sigmoid.
-PAPER_LOSSES = ("saturating", "non-saturating")
-
-
-class InputError(ValueError):
-    """A value that a user gave and can mend: one line, the value, the fix."""
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+from experiment.validity import require_valid
 
 
 def _about(default: Any, text: str) -> Any:
@@ -43,7 +28,7 @@ class Config:
         >>> Config(k=0)
         Traceback (most recent call last):
         ...
-        experiment.config.InputError: k is 0: it must be at least 1
+        experiment.errors.InputError: k is 0: it must be at least 1
     """
 
     recipe: str = _about("mlp", "name of the recipe that gives the defaults")
@@ -192,120 +177,7 @@ class Config:
 
     def __post_init__(self):
         """Checks every field against its type, choices and range."""
-        for item in fields(self):
-            value = getattr(self, item.name)
-            known = get_args(item.type)
-            if get_origin(item.type) is Literal and value not in known:
-                raise InputError(
-                    f"{item.name.replace('_', '-')} {value!r} is unknown; "
-                    f"known: {', '.join(known)}"
-                )
-            if item.type is int:
-                self._require(item.name, _is_whole(value), "a whole number")
-            if item.type in (float, float | None) and value is not None:
-                self._require(item.name, _is_number(value), "a number")
-        for name in ("k", "batch_size", "noise_size"):
-            value = getattr(self, name)
-            self._require(name, value >= 1, "at least 1")
-            self._require(name, value <= _LARGEST, f"at most {_LARGEST:,}")
-        self._require("pieces", 1 <= self.pieces <= 1000, "in [1, 1000]")
-        for name in ("steps", "sample_every", "epoch_steps"):
-            value = getattr(self, name)
-            self._require(name, value >= 1, "at least 1")
-            self._require(name, value <= 10**9, "at most 1,000,000,000")
-        for name, fewest in (
-            ("generator_hidden", 1),
-            ("discriminator_hidden", 1),
-            ("discriminator_dense", 0),
-        ):
-            sizes = getattr(self, name)
-            self._require(
-                name,
-                isinstance(sizes, tuple)
-                and len(sizes) >= fewest
-                and all(_is_whole(n) and 1 <= n <= _LARGEST for n in sizes),
-                f"whole numbers from 1 to {_LARGEST:,}",
-            )
-        if self.discriminator_dense and self.network != "dcgan":
-            raise InputError(
-                f"discriminator-dense belongs to network dcgan, not "
-                f"{self.network}: give all sizes to discriminator-hidden"
-            )
-        scales = ("generator_scale", "discriminator_scale", "noise_scale")
-        rates = ["learning_rate"]
-        if self.generator_learning_rate is not None:
-            rates.append("generator_learning_rate")
-        for name in (*rates, *scales):
-            value = getattr(self, name)
-            self._require(name, 0 < value < np.inf, "a positive number")
-        self._require(
-            "saturation_epoch",
-            2 <= self.saturation_epoch <= 10**9,
-            "from 2 to 1,000,000,000",
-        )
-        self._require(
-            "min_learning_rate",
-            0 <= self.min_learning_rate <= min(getattr(self, n) for n in rates),
-            "from 0 to the smaller step size",
-        )
-        for name in ("b1", "b2", "momentum", "final_momentum", "slope"):
-            value = getattr(self, name)
-            self._require(name, 0 <= value < 1, "in [0, 1)")
-        for name in ("keep_input", "keep_hidden", "decay"):
-            value = getattr(self, name)
-            self._require(name, 0 < value <= 1, "in (0, 1]")
-        for name in scales:
-            value = getattr(self, name)
-            self._require(name, value <= 1000, "at most 1000")
-        self._require("bias", abs(self.bias) <= 1000, "in [-1000, 1000]")
-        self._require("seed", 0 <= self.seed < 2**32, "in [0, 2^32)")
-        side = 64 if self.data == "folder" else 28
-        depths = len(self.generator_hidden), len(self.discriminator_hidden)
-        if self.network == "dcgan" and any(side % 2**n for n in depths):
-            raise InputError(
-                f"network dcgan halves {side}x{side} pixels in each layer of "
-                f"D and doubles them in each of G: give at most "
-                f"{(side & -side).bit_length() - 1} sizes to generator-hidden "
-                "and to discriminator-hidden"
-            )
-        if self.network == "dcgan" and self.keep_input * self.keep_hidden < 1:
-            raise InputError(
-                "network dcgan has no dropout: leave keep-input and "
-                "keep-hidden at 1"
-            )
-        if self.output_bias == "mean" and self.network == "dcgan":
-            raise InputError(
-                "output-bias mean has a value for each pixel: it needs "
-                "network mlp or maxout, not dcgan"
-            )
-        if self.output_bias == "mean" and self.output != "sigmoid":
-            raise InputError(
-                f"output-bias mean is a logit: it needs output sigmoid, "
-                f"not {self.output}"
-            )
-        if self.compute == "bfloat16" and self.precision != "float32":
-            raise InputError(
-                f"compute bfloat16 goes with precision float32, not "
-                f"{self.precision}: leave compute at full"
-            )
-        if self.updates == "simultaneous" and self.loss not in PAPER_LOSSES:
-            raise InputError(
-                f"loss {self.loss} goes with updates alternating: simultaneous "
-                "is the authors' code, which halves D's loss; take loss "
-                f"{' or '.join(PAPER_LOSSES)} with it"
-            )
-        if self.updates == "simultaneous" and self.k != 1:
-            raise InputError(
-                f"k is {self.k}: with updates simultaneous both players take "
-                "one step; leave k at 1, or take updates alternating"
-            )
-
-    def _require(self, name: str, holds: bool, what: str) -> None:
-        if not holds:  # also for nan, which fails every comparison
-            value = getattr(self, name)
-            raise InputError(
-                f"{name.replace('_', '-')} is {value}: it must be {what}"
-            )
+        require_valid(self)
 
     def of_any_run(self) -> "Config":
         """The same game in a run of no certain seed, length and pictures.

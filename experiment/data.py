@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from experiment.config import Config, InputError
+from experiment.config import Config
+from experiment.errors import InputError
 
 DIGITS = ("mnist5k", "mnist")
 GAUSSIAN_MEAN, GAUSSIAN_DEVIATION = 2.0, 4.0

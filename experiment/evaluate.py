@@ -19,8 +19,9 @@ from sklearn.cluster import MiniBatchKMeans
 
 from experiment import parzen
 from experiment.classifier import classify
-from experiment.config import Config, InputError
+from experiment.config import Config
 from experiment.data import DIGITS, Splits
+from experiment.errors import InputError
 from experiment.metrics import (
     frechet_distance,
     mode_coverage,

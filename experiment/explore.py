@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from experiment import run
-from experiment.config import Config, InputError
+from experiment.config import Config
 from experiment.data import sample_shape
+from experiment.errors import InputError
 from experiment.figures import grid, load_grid
 from experiment.pages import html_document
 from experiment.restore import load_game

@@ -7,7 +7,7 @@ from pathlib import Path
 from signal import SIGINT
 from typing import Any, NoReturn
 
-from experiment.config import InputError
+from experiment.errors import InputError
 
 
 class Parser(argparse.ArgumentParser):

@@ -7,7 +7,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from experiment.config import Config, InputError
+from experiment.config import Config
+from experiment.errors import InputError
 from experiment.recipes import DEFAULT, RECIPES, recipe
 
 _PARSERS = {".json": json.loads, ".toml": tomllib.loads}

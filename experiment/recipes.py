@@ -3,7 +3,8 @@
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from experiment.config import Config, InputError
+from experiment.config import Config
+from experiment.errors import InputError
 
 # The paper's MLP on 5,000 digits: the authors' generator and noise
 # (mnist.yaml), their cures for a collapse (output bias from the mean image,

@@ -8,7 +8,8 @@ import numpy as np
 
 from experiment import data as datasets
 from experiment import run
-from experiment.config import Config, InputError
+from experiment.config import Config
+from experiment.errors import InputError
 
 
 def restored(twin: ModuleType, game: Any, state: Any, folder: Path) -> Any:

@@ -23,7 +23,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from tensorboard.summary import Writer
 
-from experiment.config import Config, InputError
+from experiment.config import Config
+from experiment.errors import InputError
 from experiment.files import replace_text, replacing
 from experiment.recipe_file import require_recipe
 from experiment.watch import SIGNS, Collapse

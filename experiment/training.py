@@ -23,7 +23,8 @@ from rich.progress import (
 
 from experiment import figures, run
 from experiment.chunks import DivergedError, iterate, require_finite
-from experiment.config import Config, InputError
+from experiment.config import Config
+from experiment.errors import InputError
 from experiment.recipes import starts_of
 from experiment.signals import StopRequest
 from experiment.stream import fixed_noise

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from experiment.config import PAPER_LOSSES, Config
+from experiment.config import Config
 from experiment.recipes import DEFAULT, starts_of
+from experiment.validity import PAPER_LOSSES
 
 WINDOW = 500  # iterations that a sign must last
 REAL_CERTAIN, FAKE_CERTAIN = 0.99, 0.01  # mean D(x) above, D(G(z)) below

@@ -10,7 +10,8 @@ import optax
 from flax import linen as nn
 from numpy.typing import NDArray
 
-from experiment.config import Config, InputError
+from experiment.config import Config
+from experiment.errors import InputError
 from experiment.initial import initial_state
 from jax_gan.game import Game, Player
 from jax_gan.losses import LOSSES

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from experiment.config import Config, InputError
+from experiment.config import Config
+from experiment.errors import InputError
 
 
 def select_device(name: str, config: Config) -> jax.Device:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from experiment.config import InputError
+from experiment.errors import InputError
 from parity_tests.comparison import Arrays, Comparison, View
 from parity_tests.measure import is_float, one_ulp_away
 from parity_tests.result import Coverage, Divergence, Result

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from experiment.config import InputError
+from experiment.errors import InputError
 from parity_tests.check import check_pair
 from parity_tests.named import find
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from experiment.config import InputError
+from experiment.errors import InputError
 from parity_tests.check import require_alike
 from parity_tests.comparison import Comparison, Place
 from parity_tests.result import Coverage, Result

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from experiment.config import InputError
+from experiment.errors import InputError
 from parity_tests.measure import difference, error_of, is_float, ulps_of
 from parity_tests.result import ArrayError, Divergence
 from parity_tests.side import Event, State, Taken

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from experiment.config import Config, InputError
+from experiment.config import Config
+from experiment.errors import InputError
 from experiment.recipes import recipe
 from parity_tests.compare import NO_GAP, Gap, gap
 from parity_tests.recording import record

@@ -11,7 +11,7 @@ from parity_tests.trajectory import config_from
 
 
 class _Twin:
-    """A twin in the protocol ``parity_tests.trajectory.Implementation``.
+    """A twin in the protocol ``parity_tests.replay.Implementation``.
 
     It is imported when it is asked for: the other's framework need not be
     there.

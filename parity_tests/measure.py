@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from experiment.config import InputError
+from experiment.errors import InputError
 from parity_tests.side import State
 
 

@@ -4,7 +4,7 @@ import sys
 from importlib import import_module
 from typing import Any
 
-from experiment.config import InputError
+from experiment.errors import InputError
 
 
 def find(name: str, option: str) -> Any:

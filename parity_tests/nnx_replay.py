@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from experiment.config import InputError
+from experiment.errors import InputError
 from parity_tests.nnx_gan import (
     LOSSES,
     create_layers,

@@ -1,4 +1,4 @@
-"""Recording of the reference's trajectories, in the format of trajectory.py."""
+"""Recording of the reference's trajectories, in the format of FORMAT.md."""
 
 import hashlib
 import json
@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from safetensors.numpy import save as format_tensors
 
 import torch_ref
-from experiment.config import Config, InputError
+from experiment.config import Config
+from experiment.errors import InputError
 from experiment.stream import Batch, DiscriminatorBatch, Stream
+from parity_tests.conventions import CONVENTIONS
 from parity_tests.trajectory import (
-    CONVENTIONS,
     SCHEMA,
     SIDES,
     VERSION,

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from experiment.config import InputError
+from experiment.errors import InputError
 from experiment.machine import describe_machine
 from experiment.pages import describe, html_page, markdown_table
 from experiment.rungs import judged, rung_rows

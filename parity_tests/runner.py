@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from experiment.config import InputError
+from experiment.errors import InputError
 from parity_tests.side import (
     KINDS,
     Build,

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from experiment.config import InputError
+from experiment.errors import InputError
 
 KINDS = ("weights", "moments", "statistics")
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from experiment.config import InputError
+from experiment.errors import InputError
 from parity_tests.check import check_pair
 from parity_tests.result import Divergence
 from parity_tests.side import Build, Key, Metrics, Side, State, Taken, map_batch

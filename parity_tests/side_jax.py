@@ -11,7 +11,7 @@ import optax
 from jax.tree_util import keystr, tree_flatten_with_path
 from numpy.typing import NDArray
 
-from experiment.config import InputError
+from experiment.errors import InputError
 from parity_tests.side import (
     AS_IT_IS,
     KINDS,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
-from experiment.config import InputError
+from experiment.errors import InputError
 from parity_tests.side import (
     AS_IT_IS,
     Event,

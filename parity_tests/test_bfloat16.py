@@ -13,7 +13,8 @@ import pytest
 import jax_gan
 import torch_ref
 from benchmarks import jax_side, torch_side
-from experiment.config import Config, InputError
+from experiment.config import Config
+from experiment.errors import InputError
 from experiment.recipes import recipe
 from experiment.stream import Stream
 from parity_tests.compare import NO_GAP, Gap

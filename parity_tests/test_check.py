@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import parity_tests
-from experiment.config import InputError
+from experiment.errors import InputError
 from parity_tests.__main__ import main
 from parity_tests.check import check_pair
 from parity_tests.side import Event, Key, Taken

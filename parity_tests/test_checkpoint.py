@@ -7,7 +7,7 @@ from orbax.checkpoint import StandardCheckpointer
 from safetensors.numpy import save_file
 from torch import nn
 
-from experiment.config import InputError
+from experiment.errors import InputError
 from parity_tests import check_checkpoint
 
 

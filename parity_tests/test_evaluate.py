@@ -14,7 +14,7 @@ import torch_ref
 from benchmarks.gradients import gradient_norms
 from experiment import data as datasets
 from experiment.cli import main
-from experiment.config import InputError
+from experiment.errors import InputError
 from experiment.evaluate import evaluate
 from experiment.metrics import nearest
 from parity_tests.small import small_config, small_data

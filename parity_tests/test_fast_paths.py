@@ -13,7 +13,7 @@ from jax import random
 
 import jax_gan
 import torch_ref
-from experiment.config import InputError
+from experiment.errors import InputError
 from experiment.stream import Stream, slices, stack
 from jax_gan.sample import sample_batch
 from parity_tests.compare import gap

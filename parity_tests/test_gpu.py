@@ -8,7 +8,7 @@ import pytest
 
 import jax_gan
 import torch_ref
-from experiment.config import InputError
+from experiment.errors import InputError
 from experiment.recipes import recipe
 from experiment.stream import Stream
 from parity_tests.compare import by_kind, gap

@@ -6,8 +6,8 @@ import pytest
 import jax_gan
 import torch_ref
 from experiment.cli import main
-from experiment.config import InputError
 from experiment.data import mean_logit
+from experiment.errors import InputError
 from experiment.recipes import recipe
 from experiment.stream import DiscriminatorBatch, Stream
 from parity_tests.faults.paper import PAPER

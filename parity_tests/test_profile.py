@@ -13,7 +13,7 @@ from benchmarks.profile import load_profile
 from benchmarks.profile_report import describe_variant, page
 from benchmarks.spans import Span, cut, total
 from benchmarks.torch_profile import chrome_spans
-from experiment.config import InputError
+from experiment.errors import InputError
 
 
 def _microseconds(spans):

@@ -34,7 +34,7 @@ from benchmarks.results import load
 from benchmarks.variant_names import STEPS
 from benchmarks.variants import build, side_of
 from benchmarks.work import flops, optimizer_bytes
-from experiment.config import InputError
+from experiment.errors import InputError
 from experiment.recipes import RECIPES, recipe
 from experiment.stream import Stream
 from parity_tests.faults.paper import PAPER

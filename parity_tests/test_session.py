@@ -12,7 +12,7 @@ from benchmarks.plan import CALLS
 from benchmarks.processes import Worker
 from benchmarks.script import REHEARSAL
 from benchmarks.variant_names import STEPS
-from experiment.config import InputError
+from experiment.errors import InputError
 from parity_tests.test_protocol import ANSWER, SERVE
 
 

@@ -27,7 +27,7 @@ from benchmarks.lock import hold
 from benchmarks.stability_plot import plot
 from benchmarks.stability_report import tables, usual, write
 from experiment.chunks import CHUNK
-from experiment.config import InputError
+from experiment.errors import InputError
 from experiment.recipes import recipe
 from experiment.scores import shows_digits
 

@@ -4,16 +4,19 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from experiment.config import InputError
+import parity_tests
+from experiment.errors import InputError
 from experiment.recipes import recipe
 from experiment.stream import Stream
 from parity_tests.__main__ import main
 from parity_tests.compare import gap
+from parity_tests.conventions import CONVENTIONS
 from parity_tests.faults.paper import PAPER
 from parity_tests.goldens import (
     FOLDER,
@@ -25,8 +28,9 @@ from parity_tests.goldens import (
 from parity_tests.implementations import Jax, Torch, nested_batch
 from parity_tests.nnx_replay import NNX
 from parity_tests.recording import flat_batch, record
+from parity_tests.replay import replay
 from parity_tests.small import small_config, small_data
-from parity_tests.trajectory import load, replay
+from parity_tests.trajectory import load
 from torch_ref.losses import LOSSES
 
 TOLERANCE = 1e-12
@@ -564,3 +568,10 @@ def test_the_module_runs():
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_the_format_is_explained_as_in_the_index():
+    page = Path(parity_tests.__file__).with_name("FORMAT.md").read_text()
+    text = " ".join(page.split())
+    for name, convention in CONVENTIONS.items():
+        assert f"- **{name}**: {' '.join(convention.split())}" in text

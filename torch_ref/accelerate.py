@@ -12,7 +12,7 @@ import torch
 from torch._functorch import config as functorch
 from torch.optim import Optimizer
 
-from experiment.config import InputError
+from experiment.errors import InputError
 from experiment.stream import slices
 from torch_ref.game import Game
 from torch_ref.graphs import Train, graph_train

@@ -5,7 +5,8 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from experiment.config import Config, InputError
+from experiment.config import Config
+from experiment.errors import InputError
 from experiment.stream import map_arrays
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from experiment.config import InputError
+from experiment.errors import InputError
 from experiment.stream import Batch, map_arrays
 from torch_ref.game import Game, Player
 from torch_ref.optim import OPTIMIZERS

@@ -1,0 +1,163 @@
+"""Which values a config may have, alone and together."""
+
+from dataclasses import fields
+from typing import Any, Literal, get_args, get_origin
+
+import numpy as np
+
+from experiment.errors import InputError
+
+# Sizes beyond it are a slip: they would fill any memory.
+_LARGEST = 100_000
+# The losses whose D(x) is a sigmoid.
+PAPER_LOSSES = ("saturating", "non-saturating")
+
+
+def require_valid(config: Any) -> None:
+    """Checks a ``Config``: types first, then ranges, then combinations.
+
+    Raises:
+        InputError: names the field, its value and what is allowed.
+    """
+    _require_types(config)
+    _require_sizes(config)
+    _require_ranges(config)
+    _require_combinations(config)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _require(config: Any, name: str, holds: bool, what: str) -> None:
+    if not holds:  # also for nan, which fails every comparison
+        value = getattr(config, name)
+        raise InputError(
+            f"{name.replace('_', '-')} is {value}: it must be {what}"
+        )
+
+
+def _require_types(config: Any) -> None:
+    for item in fields(config):
+        value = getattr(config, item.name)
+        known = get_args(item.type)
+        if get_origin(item.type) is Literal and value not in known:
+            raise InputError(
+                f"{item.name.replace('_', '-')} {value!r} is unknown; "
+                f"known: {', '.join(known)}"
+            )
+        if item.type is int:
+            _require(config, item.name, _is_whole(value), "a whole number")
+        if item.type in (float, float | None) and value is not None:
+            _require(config, item.name, _is_number(value), "a number")
+
+
+def _require_sizes(config: Any) -> None:
+    for name in ("k", "batch_size", "noise_size"):
+        value = getattr(config, name)
+        _require(config, name, value >= 1, "at least 1")
+        _require(config, name, value <= _LARGEST, f"at most {_LARGEST:,}")
+    _require(config, "pieces", 1 <= config.pieces <= 1000, "in [1, 1000]")
+    for name in ("steps", "sample_every", "epoch_steps"):
+        value = getattr(config, name)
+        _require(config, name, value >= 1, "at least 1")
+        _require(config, name, value <= 10**9, "at most 1,000,000,000")
+    for name, fewest in (
+        ("generator_hidden", 1),
+        ("discriminator_hidden", 1),
+        ("discriminator_dense", 0),
+    ):
+        sizes = getattr(config, name)
+        _require(
+            config,
+            name,
+            isinstance(sizes, tuple)
+            and len(sizes) >= fewest
+            and all(_is_whole(n) and 1 <= n <= _LARGEST for n in sizes),
+            f"whole numbers from 1 to {_LARGEST:,}",
+        )
+
+
+def _require_ranges(config: Any) -> None:
+    scales = ("generator_scale", "discriminator_scale", "noise_scale")
+    rates = ["learning_rate"]
+    if config.generator_learning_rate is not None:
+        rates.append("generator_learning_rate")
+    for name in (*rates, *scales):
+        value = getattr(config, name)
+        _require(config, name, 0 < value < np.inf, "a positive number")
+    _require(
+        config,
+        "saturation_epoch",
+        2 <= config.saturation_epoch <= 10**9,
+        "from 2 to 1,000,000,000",
+    )
+    _require(
+        config,
+        "min_learning_rate",
+        0 <= config.min_learning_rate <= min(getattr(config, n) for n in rates),
+        "from 0 to the smaller step size",
+    )
+    for name in ("b1", "b2", "momentum", "final_momentum", "slope"):
+        value = getattr(config, name)
+        _require(config, name, 0 <= value < 1, "in [0, 1)")
+    for name in ("keep_input", "keep_hidden", "decay"):
+        value = getattr(config, name)
+        _require(config, name, 0 < value <= 1, "in (0, 1]")
+    for name in scales:
+        value = getattr(config, name)
+        _require(config, name, value <= 1000, "at most 1000")
+    _require(config, "bias", abs(config.bias) <= 1000, "in [-1000, 1000]")
+    _require(config, "seed", 0 <= config.seed < 2**32, "in [0, 2^32)")
+
+
+def _require_combinations(config: Any) -> None:
+    if config.discriminator_dense and config.network != "dcgan":
+        raise InputError(
+            f"discriminator-dense belongs to network dcgan, not "
+            f"{config.network}: give all sizes to discriminator-hidden"
+        )
+    side = 64 if config.data == "folder" else 28
+    depths = len(config.generator_hidden), len(config.discriminator_hidden)
+    if config.network == "dcgan" and any(side % 2**n for n in depths):
+        raise InputError(
+            f"network dcgan halves {side}x{side} pixels in each layer of "
+            f"D and doubles them in each of G: give at most "
+            f"{(side & -side).bit_length() - 1} sizes to generator-hidden "
+            "and to discriminator-hidden"
+        )
+    if config.network == "dcgan" and config.keep_input * config.keep_hidden < 1:
+        raise InputError(
+            "network dcgan has no dropout: leave keep-input and "
+            "keep-hidden at 1"
+        )
+    if config.output_bias == "mean" and config.network == "dcgan":
+        raise InputError(
+            "output-bias mean has a value for each pixel: it needs "
+            "network mlp or maxout, not dcgan"
+        )
+    if config.output_bias == "mean" and config.output != "sigmoid":
+        raise InputError(
+            f"output-bias mean is a logit: it needs output sigmoid, "
+            f"not {config.output}"
+        )
+    if config.compute == "bfloat16" and config.precision != "float32":
+        raise InputError(
+            f"compute bfloat16 goes with precision float32, not "
+            f"{config.precision}: leave compute at full"
+        )
+    if config.updates == "simultaneous" and config.loss not in PAPER_LOSSES:
+        raise InputError(
+            f"loss {config.loss} goes with updates alternating: simultaneous "
+            "is the authors' code, which halves D's loss; take loss "
+            f"{' or '.join(PAPER_LOSSES)} with it"
+        )
+    if config.updates == "simultaneous" and config.k != 1:
+        raise InputError(
+            f"k is {config.k}: with updates simultaneous both players take "
+            "one step; leave k at 1, or take updates alternating"
+        )
