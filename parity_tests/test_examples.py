@@ -7,6 +7,9 @@ import pytest
 
 from parity_tests.examples import conditional_gan, transformer
 
+# Each compiles a pair; one fault of each kind is left for every run.
+SLOW = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _float64():
@@ -70,12 +73,12 @@ def _reused_noise(monkeypatch):
 @pytest.mark.parametrize(
     ("fault", "kind", "cause"),
     [
-        (_other_rates, "metric", "unknown"),
+        pytest.param(_other_rates, "metric", "unknown", marks=SLOW),
         # Of two updates of D the first has it, and JAX shows the second.
-        (_without_stop_gradient, "metric", "unknown"),
+        pytest.param(_without_stop_gradient, "metric", "unknown", marks=SLOW),
         (_adam_with_b1, "moments", "b1"),
-        (_one_iteration_late, "metric", "unknown"),
-        (_reused_noise, "metric", "unknown"),
+        pytest.param(_one_iteration_late, "metric", "unknown", marks=SLOW),
+        pytest.param(_reused_noise, "metric", "unknown", marks=SLOW),
     ],
     ids=lambda of: getattr(of, "__name__", None),
 )
@@ -126,10 +129,15 @@ def _no_warm_up(monkeypatch):
 @pytest.mark.parametrize(
     ("fault", "kind", "cause"),
     [
-        (_clip_without_epsilon, "gradient", "times the reference"),
+        pytest.param(
+            _clip_without_epsilon,
+            "gradient",
+            "times the reference",
+            marks=SLOW,
+        ),
         (_decay_of_optax, "weights", "weight decay (AdamW: 1e-4 in"),
-        (_softmax_in_float32, "metric", ""),
-        (_approximate_gelu, "metric", ""),
+        pytest.param(_softmax_in_float32, "metric", "", marks=SLOW),
+        pytest.param(_approximate_gelu, "metric", "", marks=SLOW),
         (_no_warm_up, "weights", "it moved 5 times as far: the learning rate"),
     ],
     ids=lambda of: getattr(of, "__name__", None),
