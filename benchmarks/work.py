@@ -88,7 +88,8 @@ def _discriminator(config: Config, shape: tuple[int, ...]) -> list[int]:
         return [*layers, hidden[-1]]
     side = shape[0] // 2 ** len(hidden)
     layers = _convolutions(side, *hidden[::-1], shape[-1])
-    return [*layers[::-1], side**2 * hidden[-1]]
+    sizes = [side**2 * hidden[-1], *config.discriminator_dense, 1]
+    return [*layers[::-1], *(a * b for a, b in pairwise(sizes))]
 
 
 def _convolutions(side: int, *features: int) -> list[int]:
