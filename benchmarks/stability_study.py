@@ -34,6 +34,7 @@ from experiment.files import replace_text
 from experiment.initial import moved_by_one_ulp
 from experiment.machine import describe_machine
 from experiment.recipes import recipe
+from experiment.signals import stopping
 from experiment.stream import fixed_noise
 from experiment.watch import Watch, data_spread
 
@@ -72,19 +73,36 @@ def measure(
     # Before a process starts, and fetched once for all.
     load(plan.config, plan.data_dir, plan.download)
     load_splits(plan.data_dir, plan.download)
-    say(f"{len(missing)} runs of {plan.config.steps:,} iterations, {jobs} jobs")
+    there = f" ({len(done)} are there)" if done else ""
+    say(
+        f"runs: {len(missing)}{there}, of {plan.config.steps:,} iterations; "
+        f"jobs: {jobs}"
+    )
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(
         jobs, context, initializer=_settle, initargs=(context.Value("i", 0),)
     )
     try:
-        futures = {pool.submit(train_and_judge, plan, r): r for r in missing}
-        for count, future in enumerate(as_completed(futures), start=1):
-            one = {**future.result(), "machine": number}
-            results["runs"].append(one)
-            results["runs"].sort(key=lambda r: [r[k] for k in Run._fields])
-            replace_text(path, json.dumps(results) + "\n")
-            say(f"{count}/{len(missing)}  {futures[future]}: {summary(one)}")
+        with stopping():
+            runs_of = {
+                pool.submit(train_and_judge, plan, r): r for r in missing
+            }
+            for count, future in enumerate(as_completed(runs_of), start=1):
+                one = {**future.result(), "machine": number}
+                results["runs"].append(one)
+                results["runs"].sort(key=lambda r: [r[k] for k in Run._fields])
+                replace_text(path, json.dumps(results) + "\n")
+                say(
+                    f"{count}/{len(missing)}  {runs_of[future]}: {summary(one)}"
+                )
+    except KeyboardInterrupt:
+        for process in multiprocessing.active_children():
+            process.terminate()
+        say(
+            f"stopped; {path} has {len(results['runs'])} of {len(runs)} runs, "
+            "the same command makes the others"
+        )
+        raise
     except BrokenProcessPool as error:
         raise InputError(
             "a process of --jobs ended (out of memory?): the runs so far are "

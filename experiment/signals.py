@@ -2,7 +2,8 @@
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 # SLURM, Kubernetes and spot machines send SIGTERM, a closed terminal SIGHUP.
@@ -23,6 +24,24 @@ class StopError(KeyboardInterrupt):
     def __init__(self, number: int):
         super().__init__(signal.Signals(number).name)
         self.number = number
+
+
+@contextmanager
+def stopping() -> Iterator[None]:
+    """Lets a signal raise StopError where the program is, at once.
+
+    For work in other processes, which loses nothing.
+    """
+
+    def stop(number: int, _: Any) -> None:
+        raise StopError(number)
+
+    before = {number: signal.signal(number, stop) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class StopRequest:

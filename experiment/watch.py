@@ -60,7 +60,7 @@ def describe_collapse(collapse: Collapse, config: Config) -> str:
     if config.optimizer == "adam" and config.b2 > 0.99:
         cures.append("--b2 .99")
     if config.recipe != DEFAULT:
-        cures.append(f"recipe {DEFAULT}")
+        cures.append(f"--recipe {DEFAULT}")
     found = f"{collapse}. What helps: {', '.join(cures)}"
     if starts := starts_of(config):
         found += f". {starts}"

@@ -127,8 +127,8 @@ def _movements(
         )
     elif factor and kind == "weights":
         yield (
-            f"it moved {factor:.9g} times as far: the learning rate is so many "
-            "times as large"
+            f"it moved {factor:.9g} times as far, as with a learning rate that "
+            "is so many times as large (1 + momentum: Nesterov's)"
         )
     elif factor:
         yield f"it moved {factor:.9g} times as far"
@@ -243,7 +243,8 @@ _USUAL = (
     ),
     _Usual(
         lambda kind, name: kind == "moments",
-        "momentum, dampening, or what of gradient and update it holds",
+        "a gradient that was not compared, a weight decay added to it, "
+        "momentum or dampening",
     ),
     _Usual(
         lambda kind, name: kind == "weights",

@@ -10,6 +10,7 @@ differ in the last bit, says how far rounding alone drives the reference from
 itself (the control), and that times ``factor`` is the bound of each array.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -76,6 +77,15 @@ def check_pair(
             the reference is not deterministic; the control is empty.
         Exception: of a side's own code, with a note of side and step.
     """
+    if not 0 < factor < np.inf:
+        raise InputError(f"factor is {factor}: it must be a positive number")
+    for pattern in ignore:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise InputError(
+                f"ignore {pattern!r} is no regular expression ({error})"
+            ) from error
     names = names or {}
     if len(set(names.values())) < len(names):
         raise InputError(f"names {dict(names)} gives two arrays one name")
@@ -89,6 +99,7 @@ def check_pair(
         Runner("reference", reference, {}),
         Runner("second reference", reference, {}),
         Runner("port", port, own),
+        tuple(names),
         [(Runner(name, reference, {}), of) for name, of in controls.items()],
         view,
         Comparison(floor, factor),
@@ -105,18 +116,20 @@ class _Check:
         reference: Runner,
         second: Runner,
         port: Runner,
+        names: tuple[str, ...],
         controls: list[tuple[Runner, Callable[[Any], Any]]],
         view: View,
         comparison: Comparison,
         lockstep: bool,
     ):
         self._reference, self._second, self._port = reference, second, port
-        self._controls, self._view = controls, view
+        self._names, self._controls, self._view = names, controls, view
         self._comparison, self._lockstep = comparison, lockstep
 
     def run(self, batches: Iterable[Any]) -> Result:
         """All steps."""
-        self._initial = initial = self._start()
+        self._initial = self._reference.read(0)
+        initial = self._start()
         number = 0
         metrics: Mapping[str, Any] = {}
         first: tuple[Divergence, ...] = ()
@@ -151,9 +164,19 @@ class _Check:
 
     def _start(self) -> State:
         """Gives all sides the reference's initial state."""
-        initial = self._view.state(self._reference.read(0))
+        whole = self._reference.read(0)
+        for name in self._names:
+            if not any(
+                f"{k.part}/{k.path}/".startswith(f"{name}/") for k in whole
+            ):
+                raise InputError(
+                    f"names: the reference has nothing that is called {name}; "
+                    f"it has {', '.join(sorted({str(key) for key in whole}))}"
+                )
+        initial = self._view.state(whole)
         require_alike(initial, self._view.state(self._port.read(0)))
-        self._port.write(initial)
+        # What is not compared starts from the reference's as well.
+        self._port.write(whole)
         given = self._view.state(self._port.read(0))
         for key, array in initial.items():
             if not np.array_equal(given[key], array):
@@ -161,14 +184,14 @@ class _Check:
                     f"the port's read does not give back {key} ({key.kind}) "
                     "as its write got it"
                 )
-        self._write_controls(initial, 0)
+        self._write_controls(whole, 0)
         self._comparison.start(self._view.arrays(Taken({}), initial))
         return initial
 
     def _step(self, number: int, batch: Any) -> Mapping[str, Any]:
         taken = self._reference.step(batch, number)
-        state = self._view.state(self._reference.read(number))
-        reference = self._view.arrays(taken, state)
+        state = self._reference.read(number)
+        reference = self._view.arrays(taken, self._view.state(state))
         self._comparison.require_finite(number, reference)
         if number == 1:
             self._second.write(self._initial)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from experiment.errors import InputError
 from parity_tests.measure import difference, error_of, is_float, ulps_of
 from parity_tests.result import ArrayError, Divergence
-from parity_tests.side import Event, State, Taken
+from parity_tests.side import Event, Key, State, Taken
 
 FLOOR = {"float64": 1e-12, "float32": 5e-7}  # of other precisions: COARSE
 COARSE = 1e-2
@@ -42,13 +42,24 @@ class View:
 
     def state(self, state: State) -> State:
         """The arrays of a state that are not ignored."""
-        kept = {}
-        for key, array in state.items():
-            if any(re.search(pattern, str(key)) for pattern in self._ignore):
-                self.left_out[f"{key} ({key.kind}): ignored"] = None
-            else:
-                kept[key] = array
-        return kept
+        return {
+            key: array
+            for key, array in state.items()
+            if not self._is_ignored(key, key.kind)
+        }
+
+    def _is_ignored(self, key: Key, kind: str) -> bool:
+        if any(re.search(pattern, str(key)) for pattern in self._ignore):
+            self.left_out[f"{key} ({kind}): ignored"] = None
+            return True
+        return False
+
+    def _gradients(self, phase: str, event: Event) -> Arrays:
+        return {
+            Place(phase, "gradient", str(key)): array
+            for key, array in event.gradients.items()
+            if not self._is_ignored(key, "gradient")
+        }
 
     def arrays(self, taken: Taken, state: State) -> Arrays:
         """All arrays of a step in the order of their making.
@@ -64,7 +75,7 @@ class View:
             later = parts[i + 1 :].count(event.part)
             if later:  # a side may see the last one only
                 phase = f"update of {event.part}, {later} before the last"
-                found |= _gradients(phase, event)
+                found |= self._gradients(phase, event)
             else:
                 found |= self._update(event.part, taken, state, event)
         for part in dict.fromkeys([*self._order, *(k.part for k in state)]):
@@ -90,7 +101,7 @@ class View:
             if self._metrics.get(name) == part
         }
         if event:
-            found |= _gradients(phase, event)
+            found |= self._gradients(phase, event)
         for kind in ("moments", "weights"):
             for key, array in state.items():
                 if (key.part, key.kind) == (part, kind):
@@ -111,13 +122,6 @@ class View:
                     )
                 which = f"gradients, {place.phase}: the {whose} alone has them"
                 self.left_out[which] = None
-
-
-def _gradients(phase: str, event: Event) -> Arrays:
-    return {
-        Place(phase, "gradient", str(key)): array
-        for key, array in event.gradients.items()
-    }
 
 
 class Comparison:

@@ -37,6 +37,12 @@ class Runner:
         self._name, self._names = name, names
         self._back = {new: old for old, new in names.items()}
         self._side: Side = self._guard("its construction", build)
+        for method in ("step", "read", "write"):
+            if not callable(getattr(self._side, method, None)):
+                raise InputError(
+                    f"the {name}'s function gave {self._side!r}, which has no "
+                    f"method {method}: it must return a side"
+                )
 
     def _guard(self, where: str, call: Callable[..., Any], *given: Any) -> Any:
         try:
@@ -103,8 +109,15 @@ class Runner:
         return unique(items, f"the {self._name}")
 
     def write(self, state: State) -> None:
-        """Puts arrays in place; those that are not given stay."""
-        whole = self.read(0) | state
+        """Puts arrays in place, of those that the side has.
+
+        An array of another shape, which only one that is not compared can
+        have, stays as it is.
+        """
+        whole = self.read(0)
+        for key, array in state.items():
+            if key in whole and whole[key].shape == array.shape:
+                whole[key] = array
         own = {renamed(key, self._back): a.copy() for key, a in whole.items()}
         self._guard("write", self._side.write, own)
 

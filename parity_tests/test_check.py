@@ -138,7 +138,7 @@ class _Turned(_Linear):
             _changed(rate=0.1),
             "weights",
             "model/out/kernel",
-            "it moved 2 times as far: the learning rate",
+            "it moved 2 times as far, as with a learning rate",
         ),
         (
             _changed(factor=8.0),
@@ -410,6 +410,35 @@ def test_integers_must_be_equal():
 def test_no_batch():
     with pytest.raises(InputError, match="there is no batch"):
         check_pair(_Linear, _Linear, [])
+
+
+def test_what_is_ignored_starts_equal_and_has_no_gradients():
+    class Biased(_Linear):
+        def __init__(self):
+            super().__init__()
+            self.state[B] = np.ones(2)
+
+    result = check_pair(_Linear, Biased, _batches(), ignore=["bias"])
+    assert result.ok, result
+    assert "model/out/bias (gradient): ignored" in result.coverage.left_out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"ignore": ["["]}, r"ignore '\[' is no regular expression"),
+        ({"factor": -1.0}, "factor is -1.0: it must be a positive number"),
+        ({"names": {"a": "b"}}, "nothing that is called a; it has model"),
+    ],
+)
+def test_bad_options(options, message):
+    with pytest.raises(InputError, match=message):
+        check_pair(_Linear, _Linear, _batches(), **options)
+
+
+def test_a_function_that_returns_no_side():
+    with pytest.raises(InputError, match="gave None, which has no method"):
+        check_pair(_Linear, lambda: None, _batches())
 
 
 def test_two_layers_of_one_name():

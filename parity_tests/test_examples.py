@@ -138,7 +138,11 @@ def _no_warm_up(monkeypatch):
         (_decay_of_optax, "weights", "weight decay (AdamW: 1e-4 in"),
         pytest.param(_softmax_in_float32, "metric", "", marks=SLOW),
         pytest.param(_approximate_gelu, "metric", "", marks=SLOW),
-        (_no_warm_up, "weights", "it moved 5 times as far: the learning rate"),
+        (
+            _no_warm_up,
+            "weights",
+            "it moved 5 times as far, as with a learning rate",
+        ),
     ],
     ids=lambda of: getattr(of, "__name__", None),
 )

@@ -115,7 +115,7 @@ def test_what_helps_is_what_the_run_does_not_do_yet():
     collapse = Collapse(51, 550, "D saturated")
     lecture = recipe("lecture", loss="saturating")
     found = describe_collapse(collapse, lecture)
-    for cure in ("--loss non-saturating", "--b2 .99", "recipe digits"):
+    for cure in ("--loss non-saturating", "--b2 .99", "--recipe digits"):
         assert cure in found
     found = describe_collapse(collapse, recipe("digits"))
     assert found.endswith(f"What helps: another --seed. {STARTS['digits']}")
