@@ -57,7 +57,7 @@ def read_recipe(path: Path) -> Config:
     except ValueError as error:
         kind = path.suffix[1:].upper()
         raise InputError(f"{path} is not valid {kind}: {error}") from error
-    if not isinstance(values, dict):
+    if not isinstance(values, dict) or not values:
         raise InputError(
             f"{path} holds no fields: write for example "
             f'{{"base": "{DEFAULT}", "k": 2}}'

@@ -109,7 +109,10 @@ def run_training(
                 if found:
                     collapse = found
                     run.save_collapse(folder, found)
-                    _say(console, describe_collapse(found, config))
+                    said = describe_collapse(found, config)
+                    if stop_when_collapsed:
+                        said += ". The run ends here (--stop-when-collapsed)"
+                    _say(console, said)
                 ends = step == config.steps or (found and stop_when_collapsed)
                 due = step % config.sample_every == 0
                 if stop.asked or ends or due:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiment.config import Config
-from experiment.recipes import DEFAULT, starts_of
+from experiment.recipes import DEFAULT, RECIPES, starts_of
 from experiment.validity import PAPER_LOSSES
 
 WINDOW = 500  # iterations that a sign must last
@@ -55,6 +55,9 @@ class Collapse:
 def describe_collapse(collapse: Collapse, config: Config) -> str:
     """A collapse in words, how usual it is and what helps."""
     cures = ["another --seed"]
+    known = RECIPES.get(config.recipe)
+    if known and config.learning_rate > known.learning_rate:
+        cures.append(f"the recipe's --learning-rate {known.learning_rate:g}")
     if config.loss == "saturating":
         cures.append("--loss non-saturating")
     if config.optimizer == "adam" and config.b2 > 0.99:

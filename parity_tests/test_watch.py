@@ -117,6 +117,9 @@ def test_what_helps_is_what_the_run_does_not_do_yet():
     found = describe_collapse(collapse, lecture)
     for cure in ("--loss non-saturating", "--b2 .99", "--recipe digits"):
         assert cure in found
+    fast = recipe("lecture", learning_rate=0.5)
+    found = describe_collapse(collapse, fast)
+    assert "the recipe's --learning-rate 0.001" in found
     found = describe_collapse(collapse, recipe("digits"))
     assert found.endswith(f"What helps: another --seed. {STARTS['digits']}")
     # No starts were tried of this experiment.
@@ -186,7 +189,9 @@ def test_stop_when_collapsed(tmp_path, capsys, refused):
     found = run.load_collapse(out)
     step, _ = run.load_checkpoint(out)
     assert step == found.noticed < 2000
-    last = capsys.readouterr().out.split()[-1]
+    shown = capsys.readouterr()
+    assert "The run ends here (--stop-when-collapsed)" in shown.err
+    last = shown.out.split()[-1]
     assert last == f"{out}/samples/{step:06d}.png"
     assert (out / "samples" / f"{step:06d}.png").exists()
     # Whoever repeats the command on a failure does not train a dead game.
