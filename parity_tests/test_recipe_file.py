@@ -60,7 +60,7 @@ def test_known_recipes_are_found():
 
 
 BAD = {
-    "empty": ("a.toml", "", "holds no fields"),
+    "no fields": ("a.toml", "", "holds no fields"),
     "unknown field": ("a.toml", "lerning_rate = 1", "'lerning_rate'", "lear"),
     "as an option": ("a.toml", "batch-size = 1", "'batch-size'", "batch_size"),
     "unknown base": ("a.toml", 'base = "digit"', "'digit'", "digits"),
