@@ -112,7 +112,7 @@ def test_products_and_state(name, compute, digits):
         (jax_side, torch_side), both_games(config, data), strict=True
     ):
         placed = side.twin.place(batch)
-        found = side.types_of_products(lambda g, b=placed: g.step(b), game)
+        found = side.matmul_dtypes(lambda g, b=placed: g.step(b), game)
         assert found == {config.compute_dtype}
         game, metrics = game.step(placed)
         state = side.twin.to_numpy(game).values()
