@@ -42,7 +42,8 @@ test: $(INSTALLED)
 # Two processes of one thread each: the runs are many and small. These rungs
 # take as long as all the rest.
 RUNGS := $(patsubst %,parity_tests/test_%.py,steps layers geometries \
-  forward fast_paths check checkpoint examples explore notebook precision)
+  forward fast_paths check checkpoint diagnose examples explore notebook \
+  precision)
 test-rungs test-rest: export OMP_NUM_THREADS = 1
 
 test-rungs: $(INSTALLED)
