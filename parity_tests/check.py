@@ -128,7 +128,6 @@ class _Check:
 
     def run(self, batches: Iterable[Any]) -> Result:
         """All steps."""
-        self._initial = self._reference.read(0)
         initial = self._start()
         number = 0
         metrics: Mapping[str, Any] = {}
@@ -164,7 +163,7 @@ class _Check:
 
     def _start(self) -> State:
         """Gives all sides the reference's initial state."""
-        whole = self._reference.read(0)
+        self._initial = whole = self._reference.read(0)
         for name in self._names:
             if not any(
                 f"{k.part}/{k.path}/".startswith(f"{name}/") for k in whole
@@ -215,8 +214,8 @@ class _Check:
 
     def _write_controls(self, state: State, number: int) -> None:
         for control, permute in self._controls:
-            moved = one_ulp_away(state, number)
-            control.write(moved if permute is _unchanged else state)
+            moves = permute is _unchanged
+            control.write(one_ulp_away(state, number) if moves else state)
 
 
 def require_alike(ours: State, theirs: State) -> None:

@@ -20,6 +20,7 @@ from parity_tests.side import (
     Key,
     Layout,
     State,
+    layout_of,
     neutral_path,
     transposed,
     unique,
@@ -141,9 +142,7 @@ def _of_torch(
                 known = "kernel"
                 layout = transposed(*range(2, array.ndim), 1, 0)
         path = f"{layer}.{known}".strip(".").replace(".", "/")
-        for pattern, given in layouts.items():
-            if re.fullmatch(pattern, f"model/{path}"):
-                layout = given
+        layout = layout_of(f"model/{path}", layouts, layout)
         kind = "statistics" if leaf in _STATISTICS else "weights"
         yield Key(kind, "model", path), layout.to_neutral(array)
 

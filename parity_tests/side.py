@@ -167,6 +167,16 @@ def neutral_path(path: str) -> str:
 AS_IT_IS = Layout(lambda array: array, lambda array: array)
 
 
+def layout_of(
+    name: str, layouts: Mapping[str, Layout], default: Layout = AS_IT_IS
+) -> Layout:
+    """The first layout whose regular expression matches a whole name."""
+    for pattern, layout in layouts.items():
+        if re.fullmatch(pattern, name):
+            return layout
+    return default
+
+
 def map_batch(function: Callable[[Any], Any], batch: Any) -> Any:
     """Applies a function to the arrays of a batch.
 

@@ -1,6 +1,5 @@
 """A side of a pair from a pure training step in JAX."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -13,13 +12,13 @@ from numpy.typing import NDArray
 
 from experiment.errors import InputError
 from parity_tests.side import (
-    AS_IT_IS,
     KINDS,
     Event,
     Key,
     Layout,
     State,
     Taken,
+    layout_of,
     map_batch,
     neutral_path,
     unique,
@@ -201,7 +200,7 @@ class JaxSide:
         """Puts arrays in place of those of all parts."""
         leaves, tree = jax.tree.flatten(self._state)
         for key, numbers in self._numbers.items():
-            layout = self._layout(f"{key.part}/{key.path}")
+            layout = layout_of(f"{key.part}/{key.path}", self._layouts)
             for number in numbers:
                 old = leaves[number]
                 new = layout.from_neutral(state[key])
@@ -209,13 +208,9 @@ class JaxSide:
         self._state = jax.tree.unflatten(tree, leaves)
 
     def _neutral(self, name: str, array: Any) -> NDArray:
-        return np.array(self._layout(name).to_neutral(np.array(array)))
-
-    def _layout(self, name: str) -> Layout:
-        for pattern, layout in self._layouts.items():
-            if re.fullmatch(pattern, name):
-                return layout
-        return AS_IT_IS
+        return np.array(
+            layout_of(name, self._layouts).to_neutral(np.array(array))
+        )
 
 
 def _paths(tree: Any) -> Iterator[tuple[str, int]]:

@@ -1,7 +1,6 @@
 """A side of a pair from a training step in PyTorch."""
 
 from collections.abc import Callable, Iterator, Mapping
-from re import fullmatch
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +18,7 @@ from parity_tests.side import (
     Layout,
     State,
     Taken,
+    layout_of,
     map_batch,
     transposed,
     unique,
@@ -233,9 +233,7 @@ def _entries(
                         continue  # a count that no output depends on
                     known, layout = _named(layer, leaf, tensor)
                     path = f"{name}.{known}".strip(".").replace(".", "/")
-                    for pattern, own in layouts.items():
-                        if fullmatch(pattern, f"{part}/{path}"):
-                            layout = own
+                    layout = layout_of(f"{part}/{path}", layouts, layout)
                     yield Key(kind, part, path), _Entry(tensor, layout)
 
 
