@@ -13,7 +13,7 @@ from experiment.errors import InputError
 from experiment.stream import Stream, fixed_noise
 from experiment.watch import spread
 
-# Iterations between two looks at the clock and at the metrics.
+# Iterations between two readings of the clock and of the metrics.
 CHUNK = 50
 _SAMPLES = 64  # whose spread is measured
 
@@ -115,6 +115,6 @@ def require_finite(arrays: Mapping[str, NDArray], iteration: int) -> None:
 def _require_finite_columns(history: Mapping[str, NDArray], step: int) -> None:
     """Checks columns of the iterations from ``step`` + 1 on."""
     for name, values in history.items():
-        lost = np.flatnonzero(~np.isfinite(values))
-        if lost.size:
-            raise DivergedError(name, step + 1 + int(lost[0]))
+        failed = np.flatnonzero(~np.isfinite(values))
+        if failed.size:
+            raise DivergedError(name, step + 1 + int(failed[0]))

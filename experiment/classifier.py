@@ -2,7 +2,7 @@
 
 Two convolutions (5x5, stride 2, no padding; ReLU), a hidden layer of 64
 (ReLU), ten logits. ``python -m benchmarks.classifier`` trained its weights,
-which lie beside this file with their test accuracy.
+which lie next to this file with their test accuracy.
 """
 
 from functools import cache

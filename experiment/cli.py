@@ -12,7 +12,7 @@ from experiment.parser import Parser, add_data, run_command
 from experiment.recipe_file import find_recipe
 from experiment.recipes import DEFAULT, RECIPES
 
-# Nothing here imports a framework: --help and bad options answer at once.
+# Nothing here imports a framework: --help and bad options answer quickly.
 
 _KNOWN = f"{', '.join(RECIPES)}, or a .json or .toml file of your own"
 # The names of each twin's FORMS.
@@ -72,7 +72,7 @@ def _parser(name: str) -> argparse.ArgumentParser:
     how = train.add_argument_group("where and how")
     how.add_argument("--out", type=Path, help="run folder to create")
     how.add_argument(
-        "--resume", type=Path, metavar="DIR", help="run folder to go on with"
+        "--resume", type=Path, metavar="DIR", help="run folder to resume"
     )
     how.add_argument(
         "--initial-weights",
@@ -85,8 +85,8 @@ def _parser(name: str) -> argparse.ArgumentParser:
     how.add_argument(
         "--stop-when-collapsed",
         action="store_true",
-        help="end the run, with status 1, when its game has collapsed; it is "
-        "said in any case",
+        help="end the run, with status 1, when its game has collapsed; without "
+        "it a collapse is only reported",
     )
     how.add_argument(
         "--epochs",
@@ -118,15 +118,15 @@ def _parser(name: str) -> argparse.ArgumentParser:
     interpolate = commands.add_parser(
         "interpolate",
         help="walk between noise vectors of a run",
-        description="Draws rows of pictures, each on a straight line between "
+        description="Draws rows of images, each on a straight line between "
         "two noise vectors (the paper's Figure 3); as a GIF, one round of "
         "straight lines.",
         epilog=f"Example: python -m {name} interpolate --run runs/first "
         "--out walk.gif",
     )
-    interpolate.add_argument("--rows", type=int, default=8, help="of pictures")
+    interpolate.add_argument("--rows", type=int, default=8, help="of images")
     interpolate.add_argument(
-        "--n", type=int, default=12, help="pictures in a row"
+        "--n", type=int, default=12, help="images in a row"
     )
 
     page = commands.add_parser(
@@ -166,7 +166,7 @@ def _parser(name: str) -> argparse.ArgumentParser:
         help="measure how good the samples of a run are",
         description="Measures samples of the last checkpoint, and baselines: "
         "the paper's Parzen window log-likelihood, and by a digit classifier "
-        "the Frechet distance, the digits shown, its confidence, precision "
+        "the Fréchet distance, the digits shown, its confidence, precision "
         "and recall. Prints a table, writes DIR/metrics.json. Takes two "
         "minutes with MNIST.",
         epilog="With --data-dir the run is judged by MNIST, else by the 5,000 "
@@ -238,7 +238,7 @@ def _add_device(group: Any) -> None:
         choices=("auto", "cpu", "gpu"),
         default="auto",
         metavar="{auto,cpu,gpu}",
-        help="where to compute (default: auto, the best at hand)",
+        help="where to compute (default: auto, the best available)",
     )
 
 

@@ -54,8 +54,8 @@ def train(twin: ModuleType, options: argparse.Namespace) -> int:
         config = replace(config, steps=max(1, round(steps)))
     if options.accelerate and config.stream == "device":
         raise InputError(
-            f"--accelerate {options.accelerate}: a stream on the device has a "
-            "form of its own; leave it out, or take --stream shared"
+            f"--accelerate {options.accelerate}: a stream on the device has "
+            "its own training loop; leave it out, or take --stream shared"
         )
     form = options.accelerate or next(iter(twin.FORMS))
     device = twin.select_device(options.device, config)
@@ -178,7 +178,7 @@ def interpolate(twin: ModuleType, options: argparse.Namespace) -> int:
     """Draws G(z) along straight lines between noise vectors."""
     config, _, game = _game_of(twin, options, (".png", ".gif"))
     if options.n < 2:
-        raise InputError(f"--n is {options.n}: a way has at least 2 pictures")
+        raise InputError(f"--n is {options.n}: a row has at least 2 images")
     walk = options.out.suffix.lower() == ".gif"
     if walk:  # from each to the next, and from the last to the first
         starts = fixed_noise(config, options.rows)

@@ -38,15 +38,15 @@ class Config:
         _about(
             "mnist5k",
             "data set; mnist5k needs no download, folder is of your own "
-            "pictures, cut to 64x64 in colour",
+            "images, cropped to 64x64 in colour",
         )
     )
 
     # The game: Algorithm 1
     updates: Literal["alternating", "simultaneous"] = _about(
         "alternating",
-        "alternating: k steps of D, then one of G (Algorithm 1); or both at "
-        "once from the same old weights and fake batch (the authors' code)",
+        "alternating: k steps of D, then one of G (Algorithm 1); simultaneous: "
+        "both from the same old weights and fake batch (the authors' code)",
     )
     loss: Literal["saturating", "non-saturating", "hinge", "least-squares"] = (
         _about(
@@ -63,7 +63,8 @@ class Config:
     )
     noise_scale: float = _about(
         3**0.5,
-        "half-width of a uniform z (mnist.yaml: sqrt 3), deviation of a normal",
+        "half-width of a uniform z (mnist.yaml: sqrt 3), or standard deviation "
+        "of a normal z",
     )
     noise_size: int = _about(100, "dimension of z (mnist.yaml: 100)")
 
@@ -94,50 +95,54 @@ class Config:
         "sigmoid", "G's last activation; it sets the range of the data too"
     )
     keep_input: float = _about(
-        1.0, "dropout in D: share of input pixels kept (mnist.yaml: 0.8)"
+        1.0,
+        "dropout in D: keep probability of the input (mnist.yaml: 0.8)",
     )
     keep_hidden: float = _about(
-        1.0, "dropout in D: share of hidden units kept (mnist.yaml: 0.5)"
+        1.0, "dropout in D: keep probability of hidden units (mnist.yaml: 0.5)"
     )
 
     # Initial weights
     initializer: Literal["normal", "uniform", "fan-in"] = _about(
         "uniform",
-        "first weights: normal or uniform (mnist.yaml) of the scales below, "
+        "initial weights: normal or uniform (mnist.yaml) of the scales below, "
         "or uniform on +-1/sqrt(inputs), biases too",
     )
     generator_scale: float = _about(
-        0.05, "deviation or half-width of G's first weights (mnist.yaml: .05)"
+        0.05,
+        "standard deviation or half-width of G's initial weights (mnist.yaml: "
+        ".05)",
     )
     discriminator_scale: float = _about(
-        0.05, "deviation or half-width of D's first weights"
+        0.05, "standard deviation or half-width of D's initial weights"
     )
-    bias: float = _about(0.0, "first biases, unless fan-in draws them")
+    bias: float = _about(0.0, "initial biases, unless fan-in draws them")
     output_bias: Literal["mean", "constant"] = _about(
         "constant",
-        "G's first output bias: logit of the mean image (mnist.yaml), or bias",
+        "initial output bias of G: logit of the mean image (mnist.yaml), or "
+        "bias",
     )
 
     # The gradient-based rule
     optimizer: Literal["adam", "sgd", "classical-momentum"] = _about(
         "adam",
         "adam, sgd with momentum as both libraries have it, or "
-        "classical-momentum, v = mu v - rate g, p = p + v (mnist.yaml)",
+        "classical-momentum, v = mu v - lr g, p = p + v (mnist.yaml)",
     )
-    learning_rate: float = _about(2e-4, "step size of both players")
+    learning_rate: float = _about(2e-4, "learning rate of both players")
     generator_learning_rate: float | None = _about(
-        None, "step size of G, where it is not that of D"
+        None, "learning rate of G, where it is not that of D"
     )
     decay: float = _about(
         1.0,
-        "factor of both step sizes from one iteration to the next "
+        "factor of both learning rates from one iteration to the next "
         "(mnist.yaml: 1/1.000004)",
     )
     min_learning_rate: float = _about(
-        0.0, "what no step size falls below (mnist.yaml: 1e-6)"
+        0.0, "what no learning rate falls below (mnist.yaml: 1e-6)"
     )
-    b1: float = _about(0.5, "adam: decay of the mean gradient")
-    b2: float = _about(0.999, "adam: decay of the mean squared gradient")
+    b1: float = _about(0.5, "adam: first-moment decay rate")
+    b2: float = _about(0.999, "adam: second-moment decay rate")
     momentum: float = _about(
         0.5, "sgd: momentum; classical-momentum: in epoch 1 (mnist.yaml: 0.5)"
     )
@@ -158,7 +163,7 @@ class Config:
     # How it runs
     seed: int = _about(0, "seed of the weights and of the stream")
     precision: Literal["float32", "float64"] = _about(
-        "float32", "of all numbers but compute's; float64 is for proofs"
+        "float32", "of all numbers but compute's; float64 is for verification"
     )
     compute: Literal["full", "bfloat16"] = _about(
         "full",
@@ -172,7 +177,7 @@ class Config:
         "or the framework's own on the device, faster",
     )
     sample_every: int = _about(
-        500, "iterations between two pictures and checkpoints"
+        500, "iterations between sample images, and between checkpoints"
     )
 
     def __post_init__(self):
@@ -180,9 +185,9 @@ class Config:
         require_valid(self)
 
     def of_any_run(self) -> "Config":
-        """The same game in a run of no certain seed, length and pictures.
+        """The same game; seed, length and sampling interval are fixed.
 
-        What is compiled for one run serves all.
+        What is compiled for one run then serves all.
         """
         return replace(self, seed=0, steps=1, sample_every=1)
 

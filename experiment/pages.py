@@ -41,17 +41,17 @@ def describe(machine: Mapping[str, Any]) -> str:
 
 
 def html_page(title: str, page: str, folder: Path) -> str:
-    """A Markdown page as one HTML file, with its pictures inside.
+    """A Markdown page as one HTML file, with its images inside.
 
     Args:
         title: of the browser's tab.
-        page: Markdown, with tables, PNG pictures of ``folder`` and inline SVG.
-        folder: where the pictures lie.
+        page: Markdown, with tables, PNG images of ``folder`` and inline SVG.
+        folder: where the images lie.
     """
 
     def embedded(found: re.Match[str]) -> str:
-        picture = base64.b64encode((folder / found[1]).read_bytes()).decode()
-        return f'src="data:image/png;base64,{picture}"'
+        image = base64.b64encode((folder / found[1]).read_bytes()).decode()
+        return f'src="data:image/png;base64,{image}"'
 
     body = markdown(page, extensions=["tables"])
     body = re.sub(r'src="([^":]+\.png)"', embedded, body)

@@ -27,7 +27,7 @@ def add_data(parser: Any, required: bool = False) -> None:
         required=required,
         metavar="DIR",
         help="folder of mnist or fashion-mnist in torchvision's layout, or of "
-        "your own pictures (data folder)",
+        "your own images (data folder)",
     )
     parser.add_argument(
         "--download", action="store_true", help="fetch what is missing there"

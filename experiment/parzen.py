@@ -1,12 +1,13 @@
 """The paper's own estimate: log-likelihood under a Parzen window of samples.
 
-Section 5: a Gaussian of deviation sigma sits on each of n samples of G,
+Section 5: a Gaussian of standard deviation sigma sits on each of n samples x_i
+of G,
 
     p(x) = 1/n sum_i N(x; x_i, sigma^2 I),
 
 sigma is the best of a grid on validation images, and the mean of log p(x)
 over the test images is reported, in nats. The paper warns that the estimate
-has high variance and does poorly in high dimensions; set it beside the same
+has high variance and does poorly in high dimensions; compare it with the same
 estimate for training images as samples.
 """
 
@@ -88,7 +89,7 @@ def log_likelihood(
     n, size = flat[1].shape
     variances = np.square(sigmas)
 
-    # Squares are wanted, and one product of matrices gives them: no root.
+    # Squares are wanted, and one matmul gives them: no root.
     blocks = pairwise_distances_chunked(
         *flat,
         metric="euclidean",

@@ -7,7 +7,7 @@ from experiment.config import Config
 from experiment.errors import InputError
 
 # The paper's MLP on 5,000 digits: the authors' generator and noise
-# (mnist.yaml), their cures for a collapse (output bias from the mean image,
+# (mnist.yaml), their remedies for a collapse (output bias from the mean image,
 # dropout in D), with Adam in place of momentum.
 _MLP = Config(
     recipe="mlp",
@@ -53,9 +53,10 @@ _FIGURE1 = Config(
     decay=0.1 ** (1 / 20_000),
 )
 
-# Radford et al. 2016 (DCGAN), cut down from 64x64 to 28x28. First weights have
-# deviation .05 in place of .02: with .02 a rounding error grows a thousandfold
-# in the first hundred iterations, and the twins could not be compared as well.
+# Radford et al. 2016 (DCGAN), cut down from 64x64 to 28x28. Initial weights
+# have standard deviation .05 in place of .02: with .02 a rounding error grows a
+# thousandfold in the first hundred iterations, and the twins could not be
+# compared as well.
 _DCGAN = Config(
     recipe="dcgan",
     network="dcgan",
@@ -73,10 +74,10 @@ _DCGAN = Config(
 # A DCGAN small enough to make digits in a minute or two on a CPU, and from each
 # of the starts that were tried. The dense layer lets D judge the whole digit,
 # not only its strokes: without it the Fréchet distance stays near 50. Adam
-# forgets a gradient at once (b1 0) and its size within a hundred iterations
-# (b2 .99): no step is longer than ten learning rates, however suddenly D's
-# gradients grow. G learns faster than D (two time scales, Heusel et al. 2017),
-# so that D was not certain in these iterations.
+# forgets a gradient after one step (b1 0) and its size within a hundred
+# iterations (b2 .99): no step is longer than ten learning rates, however
+# suddenly D's gradients grow. G learns faster than D (two time scales, Heusel
+# et al. 2017), so that D was not certain in these iterations.
 _DIGITS = replace(
     _DCGAN,
     recipe="digits",
@@ -93,8 +94,8 @@ _DIGITS = replace(
     sample_every=100,
 )
 
-# The same at its own size and with its own first weights, in colour, for a
-# folder of pictures.
+# The same at its original size and with its original initial weights, in
+# colour, for a folder of images.
 _DCGAN64 = replace(
     _DCGAN,
     recipe="dcgan64",
@@ -108,8 +109,9 @@ _DCGAN64 = replace(
 )
 
 # The authors' MNIST experiment as their code has it (mnist.yaml, and
-# AdversaryCost2 of github.com/goodfeli/adversarial): both players move at
-# once. 125,000 iterations are 250 epochs of its 50,000 images.
+# AdversaryCost2 of github.com/goodfeli/adversarial): the updates of both
+# players are simultaneous. 125,000 iterations are 250 epochs of its 50,000
+# images.
 _PAPER = Config(
     recipe="paper",
     data="mnist",
@@ -128,7 +130,7 @@ _PAPER = Config(
 )
 
 # The same players by the text of the paper: k steps of D, then one of G, with
-# noise and masks of its own, on the minimax value.
+# its own noise and masks, on the minimax value.
 _PAPER_ALGORITHM1 = replace(
     _PAPER,
     recipe="paper-algorithm1",

@@ -7,7 +7,7 @@ DIR/metrics.jsonl           one line for each iteration
 DIR/collapse.json           when and how the game collapsed, if it did
 DIR/metrics.json            how good its samples are, once evaluated
 DIR/tensorboard/            the same for TensorBoard
-DIR/samples/, *.png, *.gif  pictures
+DIR/samples/, *.png, *.gif  images
 """
 
 import hashlib
@@ -65,7 +65,7 @@ def create_folder(folder: Path, config: Config) -> None:
     except FileExistsError as error:
         text = f"--out {folder} exists already: choose another name"
         if folder.is_dir():
-            text += f", or go on with --resume {folder}"
+            text += f", or resume it by --resume {folder}"
         raise InputError(text) from error
     except OSError as error:
         raise InputError(

@@ -1,4 +1,4 @@
-"""The rungs of the ladder of parity, and how near each came to its bound."""
+"""The test levels of parity, and how near each came to its bound."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,13 +6,13 @@ from typing import Any
 # The test modules of parity_tests in order, and what each compares.
 RUNGS = {
     "test_layers": "every layer and activation: forward and VJP",
-    "test_rules": "first weights, optimizers and schedules",
+    "test_rules": "initial weights, optimizers and schedules",
     "test_geometries": "convolutions of any geometry: forward and VJP",
     "test_losses": "losses and their gradients, to logits of 700",
     "test_forward": "both networks, in training and in evaluation",
     "test_steps": "100 iterations: every recipe, loss, optimizer and k",
     "test_trajectory": "recorded trajectories, three implementations",
-    "test_fast_paths": "faster forms of the step",
+    "test_fast_paths": "faster variants of the step",
     "test_statistics": "random numbers of each twin's own: distributions, "
     "and whole games by two one-sided tests",
     "test_figure1": "one dimension: where the theory says the game ends",
@@ -25,7 +25,7 @@ Measured = Mapping[str, Mapping[str, Mapping[str, float | None]]]
 
 
 def rung_rows(measured: Measured) -> list[list[str]]:
-    """A row a rung: what it compares, how often, its error and bound.
+    """A row for each test level: what it compares, how often, error, bound.
 
     The error shown is the one that comes nearest to its own bound.
     """

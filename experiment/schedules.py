@@ -1,4 +1,4 @@
-"""What changes while a game goes on: step sizes and momentum.
+"""What changes during training: learning rates and momentum.
 
 Functions of t, the iteration from 0, as an array of ``xp``: ``numpy``,
 ``jax.numpy`` or ``torch``, so one text serves both twins.
@@ -23,7 +23,7 @@ def iteration(config: Config, player: str, step: Any) -> Any:
 
 
 def learning_rate(config: Config, player: str, t: Any, xp: Any) -> Any:
-    """A player's step size: max(rate decay^t, min_learning_rate).
+    """A player's learning rate: max(rate decay^t, min_learning_rate).
 
     As pylearn2's ExponentialDecay, which mnist.yaml uses. A power of decay
     would lose three digits in float32; its logarithm keeps them.

@@ -28,7 +28,7 @@ class Scores(NamedTuple):
         frechet_distance: from the test images, on the classifier's features.
         digits: how many of the ten are shown.
         kl: of the histogram of digits from that of the test images, nats.
-        largest_share: of the commonest digit.
+        largest_share: of the most frequent digit.
         confidence: mean of the classifier's highest probability.
         precision: share of images within the test images' manifold.
         recall: share of test images within the images' manifold.
@@ -99,10 +99,10 @@ def score_rows(scores: Mapping[str, Scores]) -> list[list[str]]:
             f"{round(s.log_likelihood)} ± {s.standard_error:.0f}"
         ),
         "its sigma": lambda s: f"{s.sigma:.3f}{'*' * s.sigma_on_edge}",
-        "Frechet distance": lambda s: f"{s.frechet_distance:.2f}",
+        "Fréchet distance": lambda s: f"{s.frechet_distance:.2f}",
         "digits shown": lambda s: f"{s.digits}",
         "KL from the data's digits, nats": lambda s: f"{s.kl:.3f}",
-        "commonest digit": lambda s: f"{s.largest_share:.1%}",
+        "largest class share": lambda s: f"{s.largest_share:.1%}",
         "classifier's confidence": lambda s: f"{s.confidence:.3f}",
         "precision": lambda s: f"{s.precision:.3f}",
         "recall": lambda s: f"{s.recall:.3f}",

@@ -28,7 +28,7 @@ class StopError(KeyboardInterrupt):
 
 @contextmanager
 def stopping() -> Iterator[None]:
-    """Lets a signal raise StopError where the program is, at once.
+    """Lets a signal raise StopError immediately, wherever the program is.
 
     For work in other processes, which loses nothing.
     """
@@ -45,7 +45,7 @@ def stopping() -> Iterator[None]:
 
 
 class StopRequest:
-    """The first signal asks for a stop, a second one stops at once.
+    """The first signal asks for a stop, a second one stops immediately.
 
     A framework in the middle of a call could lose an exception; so the run
     asks at moments when it can stop. In a thread signals stay with the program
@@ -93,4 +93,6 @@ class StopRequest:
             raise StopError(number)
         self._number = number
         name = signal.Signals(number).name
-        self._say(f"{name}: stops after this chunk; again to stop at once")
+        self._say(
+            f"{name}: stops after this chunk; send it again to stop immediately"
+        )

@@ -3,7 +3,7 @@
 Everything random in a run (the minibatch x, the noise z, the dropout
 masks) is drawn here, before the step, with a counter-based generator keyed by
 (seed, step). So the steps themselves are deterministic, both twins see the
-same numbers, and a run that stopped goes on as if it had not.
+same numbers, and a resumed run is bit-identical to one that never stopped.
 """
 
 from collections.abc import Callable, Iterator
@@ -55,7 +55,7 @@ class Batch(NamedTuple):
 def mask_units(
     config: Config, sample_size: int
 ) -> dict[str, tuple[int, float]]:
-    """Units and share kept of each of D's dropout masks, by name.
+    """Units and keep probability of each of D's dropout masks, by name.
 
     Example:
         >>> mask_units(Config(keep_hidden=0.5), 784)
@@ -115,7 +115,7 @@ class Stream:
 
 
 def fixed_noise(config: Config, n: int) -> NDArray[np.floating]:
-    """The z of every picture of a run, (n, noise_size); the first n rows."""
+    """The z of all sample images of a run, (n, noise_size): its first n."""
     return _noise(config, _generator(config, 2**64 - 1), (n,))
 
 

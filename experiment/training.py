@@ -30,7 +30,7 @@ from experiment.signals import StopRequest
 from experiment.stream import fixed_noise
 from experiment.watch import Watch, data_spread, describe_collapse
 
-_PICTURES = 64
+_IMAGES = 64
 
 
 class Outcome(NamedTuple):
@@ -39,7 +39,7 @@ class Outcome(NamedTuple):
     Attributes:
         game: after the last iteration.
         images_per_second: real images that D consumed, by the median pace of
-            the chunks, without pictures, checkpoints and compilation: the
+            the chunks, without images, checkpoints and compilation: the
             first chunk of each length does not count. NaN if no other is.
         step: the last iteration: an earlier one than the config's if the run
             stopped itself.
@@ -63,7 +63,7 @@ def run_training(
 ) -> Outcome:
     """Trains ``game`` from iteration ``step`` to ``config.steps``.
 
-    Writes pictures, metrics and checkpoints to the run folder as it goes, and
+    Writes images, metrics and checkpoints to the run folder as it goes, and
     says once on stderr and in the folder if the game collapses.
 
     Args:
@@ -74,13 +74,13 @@ def run_training(
         game: the game after iteration ``step``.
         folder: of the run; it exists.
         step: iterations so far.
-        train: a form of the twin's ``train``, which serves if not given.
+        train: a variant of the twin's ``train``; default: ``train`` itself.
         stop_when_collapsed: end with a checkpoint if the game collapses.
 
     Raises:
         DivergedError: a loss, or a sample, is not finite any more.
         KeyboardInterrupt: a signal asked for a stop; the last checkpoint is
-            kept, and stderr has the command that goes on.
+            kept, and stderr has the command that resumes the run.
     """
     console = Console(stderr=True)
     log = run.MetricsLog(folder, step)
@@ -98,7 +98,7 @@ def run_training(
         if step == 0:
             run.save_checkpoint(folder, 0, twin.to_numpy(game))
             saved = 0
-            _picture(twin, config, data, game, folder, 0)
+            _save_images(twin, config, data, game, folder, 0)
         chunks = iterate(twin, config, data, device, game, step, train)
         with progress, stop:
             for game, history, seconds in chunks:
@@ -123,7 +123,7 @@ def run_training(
                     saved = step
                 stop.stop()
                 if ends or due:
-                    _picture(twin, config, data, game, folder, step)
+                    _save_images(twin, config, data, game, folder, step)
                 if ends:
                     break
     except DivergedError as error:
@@ -142,8 +142,8 @@ def run_training(
             if config.data in ("mnist", "fashion-mnist", "folder"):
                 again += " --data-dir ..."
             text = (
-                f"stopped; the checkpoint of iteration {saved} is kept. Go on "
-                f"with: {quote(sys.executable)} {again}"
+                f"stopped; the checkpoint of iteration {saved} is kept. "
+                f"Resume with: {quote(sys.executable)} {again}"
             )
         _say(console, text)
         raise
@@ -163,7 +163,7 @@ def _say(console: Console, text: str) -> None:
     console.print(text, soft_wrap=True, highlight=False, markup=False)
 
 
-def _picture(
+def _save_images(
     twin: ModuleType,
     config: Config,
     data: NDArray[np.floating],
@@ -171,7 +171,7 @@ def _picture(
     folder: Path,
     step: int,
 ) -> None:
-    """Adds the picture of iteration ``step``: samples, or Figure 1."""
+    """Saves the samples of iteration ``step``, or its Figure 1."""
     path = folder / "samples" / f"{step:06d}.png"
     path.parent.mkdir(exist_ok=True)
     if config.data == "gaussian":
@@ -183,7 +183,7 @@ def _picture(
         samples = twin.sample_images(game, z)
         figures.save_figure1(path, data, z, samples, x, probability, step)
     else:
-        samples = twin.sample_images(game, fixed_noise(config, _PICTURES))
+        samples = twin.sample_images(game, fixed_noise(config, _IMAGES))
         figures.save_samples(path, samples, columns=8)
 
 
@@ -194,7 +194,7 @@ class _Progress:
         self._console, self._config = console, config
         self._images = config.k * config.batch_size
         # Seconds an iteration, of every chunk but the first of each length:
-        # JAX compiles anew for a length.
+        # JAX compiles again for a new length.
         self._paces: list[float] = []
         self._lengths: set[int] = set()
         self._printed = time.monotonic()
@@ -226,7 +226,7 @@ class _Progress:
         return self._images / statistics.median(paces) if paces else math.nan
 
     def report(self, seconds: float, metrics: dict[str, NDArray]) -> None:
-        """Shows more iterations, which took so many seconds."""
+        """Shows more iterations, which took ``seconds``."""
         step, count = int(metrics["step"][-1]), len(metrics["step"])
         if count in self._lengths:
             self._paces.append(seconds / count)

@@ -100,7 +100,7 @@ def _require_ranges(config: Any) -> None:
         config,
         "min_learning_rate",
         0 <= config.min_learning_rate <= min(getattr(config, n) for n in rates),
-        "from 0 to the smaller step size",
+        "from 0 to the smaller learning rate",
     )
     for name in ("b1", "b2", "momentum", "final_momentum", "slope"):
         value = getattr(config, name)

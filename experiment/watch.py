@@ -1,6 +1,6 @@
 """The watch over a run: whether its game has collapsed.
 
-Training can be lost without an error: D becomes certain and G's gradients
+Training can collapse without an error: D becomes certain and G's gradients
 vanish, or G ignores z and draws one image. The watch looks at the last
 ``WINDOW`` iterations, so that a crisis from which the game recovers is no
 collapse.
@@ -21,7 +21,7 @@ WINDOW = 500  # iterations that a sign must last
 REAL_CERTAIN, FAKE_CERTAIN = 0.99, 0.01  # mean D(x) above, D(G(z)) below
 ONE_IMAGE = 0.02  # spread of samples over that of the data, below
 
-_PIECE = 50  # iterations of a past run between two looks at the window
+_PIECE = 50  # iterations of a past run between two evaluations
 
 SIGNS = {
     "D saturated": "D tells every sample from the data with certainty, so G "
@@ -54,17 +54,17 @@ class Collapse:
 
 def describe_collapse(collapse: Collapse, config: Config) -> str:
     """A collapse in words, how usual it is and what helps."""
-    cures = ["another --seed"]
+    remedies = ["another --seed"]
     known = RECIPES.get(config.recipe)
     if known and config.learning_rate > known.learning_rate:
-        cures.append(f"the recipe's --learning-rate {known.learning_rate:g}")
+        remedies.append(f"the recipe's --learning-rate {known.learning_rate:g}")
     if config.loss == "saturating":
-        cures.append("--loss non-saturating")
+        remedies.append("--loss non-saturating")
     if config.optimizer == "adam" and config.b2 > 0.99:
-        cures.append("--b2 .99")
+        remedies.append("--b2 .99")
     if config.recipe != DEFAULT:
-        cures.append(f"--recipe {DEFAULT}")
-    found = f"{collapse}. What helps: {', '.join(cures)}"
+        remedies.append(f"--recipe {DEFAULT}")
+    found = f"{collapse}. What helps: {', '.join(remedies)}"
     if starts := starts_of(config):
         found += f". {starts}"
     return found
@@ -99,7 +99,7 @@ class Watch:
         """
         self._threshold = ONE_IMAGE * data_spread
         # Under hinge and least-squares recipe lecture passes both bounds while
-        # its G goes on learning: D(x) is no sigmoid there.
+        # its G keeps learning: D(x) is no sigmoid there.
         self._saturates = loss in PAPER_LOSSES
         self._steps: deque[int] = deque(maxlen=WINDOW)
         self._real: deque[float] = deque(maxlen=WINDOW)

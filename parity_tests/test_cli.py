@@ -371,7 +371,7 @@ def test_bad_folder_of_pictures(case, pictures, tmp_path, refused):
     data, parts = {
         "none": ([], ["--data-dir"]),
         "missing": (["--data-dir", tmp_path / "x"], [tmp_path / "x"]),
-        "empty": (["--data-dir", empty], [empty, "no pictures"]),
+        "empty": (["--data-dir", empty], [empty, "no images"]),
         "damaged": (["--data-dir", pictures], [damaged, "remove it"]),
     }[case]
     out = tmp_path / "run"

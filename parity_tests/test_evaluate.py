@@ -50,7 +50,7 @@ def test_evaluate_with_either_twin(trained, tmp_path, capsys):
         assert results["judged_by"] == "mnist5k"
         found[twin] = results["scores"]
         shown = capsys.readouterr()
-        assert "Frechet distance" in shown.out
+        assert "Fréchet distance" in shown.out
         assert "5,000 embedded digits" in shown.out
         assert "4/4" in shown.err
     ours, theirs = found[jax_gan], found[torch_ref]
