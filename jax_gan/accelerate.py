@@ -1,4 +1,6 @@
-"""Forms of ``train`` by how the work reaches the device, all equal to it.
+"""Variants of ``train`` by how the work reaches the device.
+
+All compute the same.
 
 ``train --accelerate NAME`` takes one; the first is the default.
 """
@@ -32,7 +34,7 @@ def train_by_steps(game: Game, batches: Any) -> tuple[Game, Metrics]:
 
 @partial(jax.jit, donate_argnames="game")
 def _nth_step(game: Game, batches: Any, i: Array) -> tuple[Game, Metrics]:
-    # Sliced inside: outside, each slice would be a call of its own.
+    # Sliced inside: outside, each slice would be a separate call.
     return game.step(jax.tree.map(lambda array: array[i], batches))
 
 

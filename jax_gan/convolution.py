@@ -3,10 +3,10 @@
 The kernel gradient that autodiff writes for ``lax.conv`` misses the fast path
 of XLA's CPU backend by a factor of a hundred, and float64 has no fast path
 there at all. So on a CPU a convolution is written as patches of the image
-times the kernel, one product of matrices; elsewhere it is ``lax.conv``. The
+times the kernel, one matmul; elsewhere it is ``lax.conv``. The
 gradients are written out: with regard to its input a convolution has the
 transposed one as its gradient, and the other way round, and they share the
-kernel's. Kernels are (o, 4, 4, i): so lies what a product makes of y and the
+kernel's. Kernels are (o, 4, 4, i): so lies what a matmul makes of y and the
 patches of x. PyTorch needs no twin of this file.
 """
 
@@ -106,7 +106,7 @@ def _overlap(taps: Array) -> Array:
 
 
 def _by_platform(on_cpu: Callable, elsewhere: Callable) -> Callable:
-    """One function of two equal forms, chosen when XLA knows the platform."""
+    """One of two equal functions, chosen when XLA knows the platform."""
     return lambda *arrays: lax.platform_dependent(
         *arrays, cpu=on_cpu, default=elsewhere
     )

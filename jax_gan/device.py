@@ -15,12 +15,12 @@ from experiment.errors import InputError
 def select_device(name: str, config: Config) -> jax.Device:
     """The device of a run; sets what JAX needs for it in the whole process.
 
-    Matrix products keep every bit of the precision asked for (no TF32), and
+    Matmuls keep every bit of the precision asked for (no TF32), and
     float64 is switched on for a run that needs it. It is never switched off:
     float32 runs compute the same with it.
 
     Args:
-        name: ``cpu``, ``gpu``, or ``auto`` for the best one at hand.
+        name: ``cpu``, ``gpu``, or ``auto`` for the best one available.
         config: gives the precision.
 
     Raises:

@@ -94,7 +94,7 @@ class BatchNorm(nn.Module):
 
     The batch is normalised with its biased variance; the running variance is
     unbiased and moves by a tenth. Flax differs in both, and keeps float32
-    statistics beside float64 weights. A bfloat16 h is normalised in float32.
+    statistics with float64 weights. A bfloat16 h is normalised in float32.
     """
 
     config: Architecture

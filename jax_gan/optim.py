@@ -1,4 +1,4 @@
-"""The gradient-based rule of Algorithm 1: Adam, or momentum in two forms."""
+"""The gradient-based rule of Algorithm 1: Adam, or momentum by two rules."""
 
 from functools import cache
 from math import log
@@ -18,7 +18,7 @@ from experiment.schedules import iteration, learning_rate, momentum
 # share one compiled step.
 @cache
 def adam(config: Config, player: str) -> optax.GradientTransformation:
-    """Adam (Kingma & Ba 2015) with the config's rate and decays.
+    """Adam (Kingma & Ba 2015) with the config's learning rate and decay rates.
 
     m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2, and
     p = p - rate (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + 1e-8).
@@ -66,7 +66,7 @@ def sgd(config: Config, player: str) -> optax.GradientTransformation:
 
 
 def _scale_by_rate(config: Config, player: str) -> optax.GradientTransformation:
-    """Times -rate, the step size of this iteration."""
+    """Times -rate, the learning rate of this iteration."""
 
     def rate(count: Array) -> Array:
         t = iteration(config, player, count)
@@ -89,7 +89,7 @@ def classical_momentum(
     """Momentum as the authors' code has it (pylearn2; Sutskever et al. 2013).
 
     v = mu v - rate g, and p = p + v. While mu and rate change this is not
-    ``sgd``, whose momentum is free of the rate.
+    ``sgd``, whose momentum does not contain the learning rate.
     """
 
     def init(params):
@@ -114,7 +114,7 @@ OPTIMIZERS = {
     "classical-momentum": classical_momentum,
 }
 
-# The neutral names of optimizer state, by the names of Optax.
+# The framework-neutral names of optimizer state, by the names of Optax.
 STATE_NAMES = {
     "mu": "m",
     "nu": "v",

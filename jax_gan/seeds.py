@@ -1,4 +1,4 @@
-"""Many games of one config but for the seed, trained at once."""
+"""Games that differ only in the seed, batched over seeds."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -22,13 +22,13 @@ def stack_games(games: Sequence[Game]) -> Game:
 
 @partial(jax.jit, donate_argnames="game")
 def train_seeds(game: Game, batches: Any) -> tuple[Game, Metrics]:
-    """``train`` of many games at once.
+    """``train`` batched over seeds.
 
-    On a CPU they take turns: XLA's product of stacked matrices is slower
-    there than a product of each.
+    On a CPU the games take turns: XLA's batched matmul is slower there than
+    one matmul for each.
 
     Args:
-        game: of ``stack_games``; it is used up.
+        game: of ``stack_games``; it is donated.
         batches: stacked on a leading axis of games, then of iterations.
     """
     return lax.platform_dependent(

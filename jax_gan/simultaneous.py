@@ -1,6 +1,6 @@
-"""The update of the authors' code, AdversaryCost2: both players at once.
+"""The simultaneous update of the authors' code, AdversaryCost2.
 
-Algorithm 1 lets D move first and draws G's noise afresh. The code that came
+Algorithm 1 updates D first and draws G's noise afresh. The code that came
 with the paper takes both gradients at the same old weights, on one fake batch.
 """
 
@@ -20,7 +20,7 @@ from jax_gan.train import Metrics
 def simultaneous_step(
     game: Game, batch: DiscriminatorBatch
 ) -> tuple[Game, Metrics]:
-    """Moves both players from the same weights, on the same fake batch.
+    """Updates both players from the same weights, on the same fake batch.
 
     D descends half its loss, -mean[log D(x) + log(1 - D(G(z)))] / 2, which
     the metrics report; G descends its loss on the D(G(z)) of D's own loss,

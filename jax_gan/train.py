@@ -87,7 +87,6 @@ def train_step(game: Game, batch: Batch) -> tuple[Game, Metrics]:
 def train(game: Game, batches: Any) -> tuple[Game, Metrics]:
     """A run: one iteration for each of the stacked batches.
 
-    The given game is used up (its buffers are donated); go on with the
-    returned one.
+    The buffers of the given game are donated; use the returned one.
     """
     return lax.scan(Game.step, game, batches)

@@ -84,7 +84,7 @@ def _filled(player: Player, tree: dict[str, Any]) -> Player:
 
 
 def neutral(weight: Array) -> NDArray:
-    """A view of a weight in the neutral layout.
+    """A view of a weight in the framework-neutral layout.
 
     Convolution (., height, width, .) to [height, width, ., .].
     """

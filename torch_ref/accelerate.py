@@ -1,4 +1,6 @@
-"""Forms of ``train`` by how the work reaches the device, all equal to it.
+"""Variants of ``train`` by how the work reaches the device.
+
+All compute the same.
 
 ``train --accelerate NAME`` takes one; the first is the default.
 """

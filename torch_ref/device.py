@@ -15,10 +15,10 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 def select_device(name: str, config: Config) -> torch.device:
     """The device of a run; sets PyTorch's precision for the whole process.
 
-    Products of matrices keep every bit of the precision asked for (no TF32).
+    Matmuls keep every bit of the precision asked for (no TF32).
 
     Args:
-        name: ``cpu``, ``gpu``, or ``auto`` for the best one at hand.
+        name: ``cpu``, ``gpu``, or ``auto`` for the best one available.
         config: the experiment; PyTorch's precision is that of its tensors.
 
     Raises:

@@ -42,7 +42,7 @@ class Player:
             self.network.train()
 
     def descend(self, loss: Tensor) -> None:
-        """One step of its optimizer, with gradients of its own weights only.
+        """One step of its optimizer, with the gradients of this player only.
 
         The other player's are not computed, as JAX does not compute them.
         """

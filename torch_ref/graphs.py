@@ -20,7 +20,7 @@ def capture_cuda(
 ) -> tuple[Callable[[], Any], Metrics]:
     """Records a CUDA graph of the function, after PyTorch's rules for it.
 
-    Libraries set themselves up in a warm-up, on a stream of its own, which
+    Libraries set themselves up in a warm-up, on a separate stream, which
     must not be recorded. Returns the repetition and the tensors it writes.
     """
     side = torch.cuda.Stream()
@@ -36,10 +36,10 @@ def capture_cuda(
 
 
 class Graph:
-    """Iterations of a form of ``train``, recorded once and replayed.
+    """Iterations of a variant of ``train``, recorded once and replayed.
 
     A replay runs no line of Python: a batch goes to where the first one lay,
-    and the optimizers find their rates and counts in tensors.
+    and the optimizers find their learning rates and counts in tensors.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Graph:
 def graph_train(
     train: Train, iterations: int, capture: Callable = capture_cuda
 ) -> Train:
-    """A form of ``train`` by replays of so many iterations of one game.
+    """A variant of ``train`` that replays ``iterations`` of one game.
 
     The first call records. What the iterations leave over goes by ``train``.
     """

@@ -9,8 +9,7 @@ from torch.optim import Optimizer
 class ClassicalMomentum(Optimizer):
     """v = mu v - rate g, and p = p + v.
 
-    Learning rate and momentum are tensors: who moves them moves them in a
-    CUDA graph too.
+    Learning rate and momentum are tensors, so a CUDA graph sees their changes.
     """
 
     def __init__(self, weights: list[Parameter], lr: Tensor, mu: Tensor):

@@ -1,7 +1,7 @@
-"""The gradient-based rule of Algorithm 1: Adam, or momentum in two forms.
+"""The gradient-based rule of Algorithm 1: Adam, or momentum by two rules.
 
-Learning rate, momentum and count of steps are tensors beside the weights: a
-CUDA graph or a compiled step moves them as a plain step does.
+Learning rate, momentum and count of steps are tensors next to the weights:
+a CUDA graph or a compiled step changes them as a plain step does.
 """
 
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ from torch_ref.momentum import ClassicalMomentum
 def adam(
     config: Config, player: str, parameters: Iterable[Parameter]
 ) -> Optimizer:
-    """Adam (Kingma & Ba 2015) with the config's rate and decays.
+    """Adam (Kingma & Ba 2015) with the config's learning rate and decay rates.
 
     m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2, and
     p = p - rate (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + 1e-8).
@@ -113,7 +113,7 @@ def classical_momentum(
     """Momentum as the authors' code has it (pylearn2; Sutskever et al. 2013).
 
     v = mu v - rate g, and p = p + v. While mu and rate change this is not
-    ``sgd``, whose momentum is free of the rate.
+    ``sgd``, whose momentum does not contain the learning rate.
     """
     weights = list(parameters)
     rate, mu = _scalar(weights[0]), _scalar(weights[0])
@@ -136,7 +136,7 @@ OPTIMIZERS = {
     "classical-momentum": classical_momentum,
 }
 
-# The neutral names of optimizer state, by the names of PyTorch.
+# The framework-neutral names of optimizer state, by the names of PyTorch.
 STATE_NAMES = {
     "exp_avg": "m",
     "exp_avg_sq": "v",

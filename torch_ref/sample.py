@@ -117,7 +117,7 @@ def device_stream(
 def train_in_pieces(
     draw: Callable[[int], Batch | DiscriminatorBatch], train: Train
 ) -> Callable[[Game, int, int], tuple[Game, Metrics]]:
-    """``device_stream`` by a form of ``train`` that takes stacked batches.
+    """``device_stream`` by a variant of ``train`` that takes stacked batches.
 
     Drawn and stacked by Python, and trained by a graph of as many iterations.
     """

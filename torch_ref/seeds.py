@@ -1,4 +1,4 @@
-"""Many games of one config but for the seed, trained at once."""
+"""Games that differ only in the seed, batched over seeds."""
 
 import copy
 from collections.abc import Sequence
@@ -87,13 +87,13 @@ def stack_games(games: Sequence[Game]) -> Game:
     config = games[0].generator.network.config
     if config.network == "dcgan" and weight.is_cuda:
         raise InputError(
-            "many games of network dcgan at once do not train on a GPU: train "
-            "them one by one, or with --device cpu"
+            "games of network dcgan do not train batched over seeds on a GPU: "
+            "train them one by one, or with --device cpu"
         )
     if config.network == "dcgan" and config.compute == "bfloat16":
         raise InputError(
-            "many games of network dcgan at once do not compute in bfloat16 "
-            "on a CPU: train them one by one, or with compute full"
+            "games of network dcgan do not train batched over seeds in "
+            "bfloat16 on a CPU: train them one by one, or with compute full"
         )
     return Game(
         _stack_players([game.generator for game in games], "generator"),
@@ -104,7 +104,7 @@ def stack_games(games: Sequence[Game]) -> Game:
 
 
 def train_seeds(game: Game, batches: Any) -> tuple[Game, Metrics]:
-    """``train`` of many games at once; the metrics are their means.
+    """``train`` batched over seeds; the metrics are means over the games.
 
     Args:
         game: of ``stack_games``; it changes in place.

@@ -49,7 +49,7 @@ def from_numpy(game: Game, arrays: dict[str, NDArray]) -> Game:
 
 
 def _neutral_views(game: Game) -> Iterator[tuple[str, Tensor]]:
-    """Views of the game's memory in the neutral layout, with their names.
+    """Views of the game's memory in the framework-neutral layout, by name.
 
     PyTorch counts steps for each parameter: that name comes repeatedly.
     """
@@ -80,7 +80,7 @@ def _views(player: Player) -> Iterator[tuple[str, Tensor]]:
 
 
 def named_parameters(network: nn.Module) -> Iterator[tuple[str, Parameter]]:
-    """The weights of a network under their neutral names."""
+    """The weights of a network under their framework-neutral names."""
     for path, layer in network.named_modules():
         place = _neutral_path(path)
         for kind, parameter in layer.named_parameters(recurse=False):
@@ -94,7 +94,7 @@ def _neutral_path(path: str) -> str:
 
 
 def neutral(weight: Tensor) -> Tensor:
-    """A view of a weight in the neutral layout.
+    """A view of a weight in the framework-neutral layout.
 
     Dense (out, in) to [in, out]; convolution to [height, width, ., .].
     """
