@@ -76,7 +76,7 @@ def build(
             ),
             twin.to_numpy,
         )
-    loops = twin.FORMS | {"tutorial": TUTORIALS[twin.__name__]}
+    loops = twin.VARIANTS | {"tutorial": TUTORIALS[twin.__name__]}
     stream = Stream(config, data)
     return _Shared(twin, create, loops[loop], stream, device, count).variant()
 

@@ -15,8 +15,8 @@ from experiment.recipes import DEFAULT, RECIPES
 # Nothing here imports a framework: --help and bad options answer quickly.
 
 _KNOWN = f"{', '.join(RECIPES)}, or a .json or .toml file of your own"
-# The names of each twin's FORMS.
-FORMS = {
+# The names of each twin's VARIANTS.
+VARIANTS = {
     "jax_gan": ("scan", "step", "unroll-10", "flat"),
     "torch_ref": (
         "auto",
@@ -93,10 +93,10 @@ def _parser(name: str) -> argparse.ArgumentParser:
         type=float,
         help="length in passes over the data, in place of --steps",
     )
-    first, *others = FORMS[name]
+    first, *others = VARIANTS[name]
     how.add_argument(
         "--accelerate",
-        choices=FORMS[name],
+        choices=VARIANTS[name],
         metavar="NAME",
         help="how the steps reach the device, for speed; the result is the "
         f"same: {first} (default), {', '.join(others)}",

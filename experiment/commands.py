@@ -57,7 +57,7 @@ def train(twin: ModuleType, options: argparse.Namespace) -> int:
             f"--accelerate {options.accelerate}: a stream on the device has "
             "its own training loop; leave it out, or take --stream shared"
         )
-    form = options.accelerate or next(iter(twin.FORMS))
+    variant = options.accelerate or next(iter(twin.VARIANTS))
     device = twin.select_device(options.device, config)
     game = twin.create(config, data, device)
 
@@ -76,14 +76,14 @@ def train(twin: ModuleType, options: argparse.Namespace) -> int:
                 "--stop-when-collapsed out"
             )
         game = restored(twin, game, state, folder)
-        advance = twin.FORMS[form](game)
+        advance = twin.VARIANTS[variant](game)
         run.save_config(folder, config)
     else:
         origin = options.initial_weights
         if origin:
             first, state = run.load_checkpoint(origin)
             game = _with_weights(twin, game, state, origin)
-        step, advance = 0, twin.FORMS[form](game)
+        step, advance = 0, twin.VARIANTS[variant](game)
         now = datetime.now().strftime("%Y%m%d-%H%M%S")
         default = Path("runs") / f"{twin.__package__}-{config.recipe}-{now}"
         folder = options.out or default

@@ -100,7 +100,7 @@ def _unflattened(
     return replace(player, optimizer=optimizer, optimizer_state=state)
 
 
-FORMS: dict[str, Callable[[Game], Train]] = {
+VARIANTS: dict[str, Callable[[Game], Train]] = {
     "scan": lambda _: train,
     "step": lambda _: train_by_steps,
     "unroll-10": lambda _: train_unrolled,

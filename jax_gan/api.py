@@ -1,6 +1,6 @@
 """What ``import jax_gan`` offers."""
 
-from jax_gan.accelerate import FORMS
+from jax_gan.accelerate import VARIANTS
 from jax_gan.create import create
 from jax_gan.device import fetch, place, select_device
 from jax_gan.sample import device_stream, discriminate, sample_images
@@ -9,7 +9,7 @@ from jax_gan.train import train, train_step
 from jax_gan.weights import from_numpy, to_numpy
 
 __all__ = [
-    "FORMS",
+    "VARIANTS",
     "create",
     "device_stream",
     "discriminate",

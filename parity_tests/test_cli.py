@@ -20,7 +20,7 @@ import jax_gan
 import torch_ref
 from experiment import data as datasets
 from experiment import training
-from experiment.cli import FORMS, main
+from experiment.cli import VARIANTS, main
 from experiment.recipes import Starts
 from experiment.run import load_checkpoint, load_config
 
@@ -174,18 +174,20 @@ def test_bad_option(twin, case, tmp_path, refused):
 
 @TWINS
 def test_accelerate(twin, trained, tmp_path, capsys):
-    out, form = tmp_path / "run", list(twin.FORMS)[1]
+    out, variant = tmp_path / "run", list(twin.VARIANTS)[1]
     options = ["--steps", 12, "--sample-every", 5, "--device", "cpu", *SMALL]
-    command = ["train", "--out", out, "--accelerate", form, *options]
+    command = ["train", "--out", out, "--accelerate", variant, *options]
     assert _run(twin, *command) == 0
     plain = trained / twin.__name__ / "metrics.jsonl"
     assert (out / "metrics.jsonl").read_text() == plain.read_text()
     with pytest.raises(SystemExit, match="2"):
         _run(twin, "train", "--accelerate", "warp")
-    assert _run(twin, "train", "--accelerate", form, "--stream", "device") == 2
+    assert (
+        _run(twin, "train", "--accelerate", variant, "--stream", "device") == 2
+    )
     error = capsys.readouterr().err
     assert "invalid choice: 'warp'" in error
-    assert f"--accelerate {form}: a stream on the device has" in error
+    assert f"--accelerate {variant}: a stream on the device has" in error
 
 
 def test_accelerate_by_a_graph_on_a_cpu(tmp_path, capsys):
@@ -499,8 +501,8 @@ def test_no_framework_is_imported_to_answer(name, options):
 
 
 @TWINS
-def test_forms_are_known_without_their_framework(twin):
-    assert FORMS[twin.__name__] == tuple(twin.FORMS)
+def test_variants_are_known_without_their_framework(twin):
+    assert VARIANTS[twin.__name__] == tuple(twin.VARIANTS)
 
 
 @TWINS

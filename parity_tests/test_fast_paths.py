@@ -241,7 +241,7 @@ def test_graph_of_a_rate_that_is_no_tensor():
 def test_forms_of_gpus_on_a_cpu(form):
     _, game = _created(torch_ref, "mlp")
     with pytest.raises(InputError, match="for GPUs"):
-        torch_ref.FORMS[form](game)
+        torch_ref.VARIANTS[form](game)
 
 
 @pytest.mark.parametrize("on_gpu", [False, True])
@@ -251,7 +251,7 @@ def test_the_fastest_form_where_the_game_is(on_gpu):
         parameters=lambda: iter([SimpleNamespace(is_cuda=on_gpu)])
     )
     placed = replace(game, generator=replace(game.generator, network=network))
-    form = torch_ref.FORMS["auto"](placed)
+    form = torch_ref.VARIANTS["auto"](placed)
     assert (form is torch_ref.train) == (not on_gpu)
 
 
@@ -261,7 +261,7 @@ def _of_form(twin, name, form, steps, **changes):
     batches = Stream(config, DATA).batches(0, steps)
     expected = _step_by_step(twin, game, slices(twin.place(batches)))
     _, again = _created(twin, name, **changes)
-    run = (twin.FORMS[form] if isinstance(form, str) else form)(again)
+    run = (twin.VARIANTS[form] if isinstance(form, str) else form)(again)
     return gap(_arrays(twin, *run(again, twin.place(batches))), expected)
 
 

@@ -142,7 +142,7 @@ def test_metrics_after_the_checkpoint_are_dropped(tmp_path):
 @TWINS
 def test_ctrl_c_keeps_the_last_checkpoint(twin, tmp_path, monkeypatch, capsys):
     folder = tmp_path / "run"
-    default, sound = next(iter(twin.FORMS)), twin.train
+    default, sound = next(iter(twin.VARIANTS)), twin.train
 
     def interrupted(game, batches, seen=[]):  # noqa: B006
         seen.append(1)
@@ -150,7 +150,7 @@ def test_ctrl_c_keeps_the_last_checkpoint(twin, tmp_path, monkeypatch, capsys):
             raise KeyboardInterrupt
         return sound(game, batches)
 
-    monkeypatch.setitem(twin.FORMS, default, lambda game: interrupted)
+    monkeypatch.setitem(twin.VARIANTS, default, lambda game: interrupted)
     arguments = ["train", "--out", folder, "--steps", 40, "--sample-every", 10]
     arguments += ["--batch-size", 10, *SMALL["mlp"], "--device", "cpu"]
     assert main(twin.__name__, list(map(str, arguments))) == 130
@@ -178,7 +178,7 @@ def test_a_signal_ends_with_a_checkpoint(
 ):
     """As a scheduler stops a run, between two checkpoints of its schedule."""
     folder = tmp_path / "run"
-    default, original = next(iter(twin.FORMS)), twin.train
+    default, original = next(iter(twin.VARIANTS)), twin.train
 
     def signalled(game, batches, seen=[]):  # noqa: B006
         seen.append(1)
@@ -186,7 +186,7 @@ def test_a_signal_ends_with_a_checkpoint(
             os.kill(os.getpid(), number)
         return original(game, batches)
 
-    monkeypatch.setitem(twin.FORMS, default, lambda game: signalled)
+    monkeypatch.setitem(twin.VARIANTS, default, lambda game: signalled)
     handler = signal.getsignal(number)
     arguments = ["train", "--out", folder, "--steps", 400]
     arguments += ["--batch-size", 10, *SMALL["mlp"], "--device", "cpu"]

@@ -20,7 +20,7 @@ from torch_ref.game import Game
 from torch_ref.graphs import Train, graph_train
 from torch_ref.train import Metrics, train
 
-Form = Callable[[Game], Train]
+Variant = Callable[[Game], Train]
 
 
 def compile_train(game: Game, mode: str = "default") -> Train:
@@ -71,27 +71,27 @@ def _on_gpu(game: Game) -> bool:
     return next(game.generator.network.parameters()).is_cuda
 
 
-def _of_gpus(name: str, form: Form) -> Form:
+def _of_gpus(name: str, variant: Variant) -> Variant:
     def checked(game: Game) -> Train:
         if not _on_gpu(game):
             raise InputError(
                 f"--accelerate {name} is for GPUs, and this run is on the "
                 "CPU: leave it out, or take --device gpu"
             )
-        return form(game)
+        return variant(game)
 
     return checked
 
 
-_OF_GPUS: dict[str, Form] = {
+_OF_GPUS: dict[str, Variant] = {
     "reduce-overhead": partial(compile_train, mode="reduce-overhead"),
     "graph": lambda _: graph_train(train, 1),
     "graph-10": lambda _: graph_train(train, 10),
     "compile-graph-10": lambda game: graph_train(compile_train(game), 10),
 }
-FORMS: dict[str, Form] = {
+VARIANTS: dict[str, Variant] = {
     "auto": lambda game: graph_train(train, 10) if _on_gpu(game) else train,
     "eager": lambda _: train,
     "compile": compile_train,
-    **{name: _of_gpus(name, form) for name, form in _OF_GPUS.items()},
+    **{name: _of_gpus(name, variant) for name, variant in _OF_GPUS.items()},
 }

@@ -1,6 +1,6 @@
 """What ``import torch_ref`` offers."""
 
-from torch_ref.accelerate import FORMS
+from torch_ref.accelerate import VARIANTS
 from torch_ref.create import create
 from torch_ref.device import fetch, place, select_device
 from torch_ref.sample import device_stream, discriminate, sample_images
@@ -9,7 +9,7 @@ from torch_ref.train import train, train_step
 from torch_ref.weights import from_numpy, to_numpy
 
 __all__ = [
-    "FORMS",
+    "VARIANTS",
     "create",
     "device_stream",
     "discriminate",
