@@ -149,6 +149,27 @@ def _parser(name: str) -> argparse.ArgumentParser:
         help="run folder; give it twice to compare two runs",
     )
 
+    weights = commands.add_parser(
+        "export",
+        help="write a network of a run for a module of another project",
+        description="Writes the weights and batch statistics of one network "
+        "of a run, of either implementation, as a safetensors file: under the "
+        "names and in the layouts of PyTorch's layers (torch-state-dict) or "
+        "of Flax linen's (flax).",
+        epilog=f"Example: python -m {name} export --run runs/first --format "
+        "flax --out generator.safetensors",
+    )
+    weights.add_argument(
+        "--format", required=True, choices=("flax", "torch-state-dict")
+    )
+    weights.add_argument(
+        "--network",
+        choices=("generator", "discriminator"),
+        default="generator",
+        metavar="{generator,discriminator}",
+        help="which of the two (default: generator)",
+    )
+
     neighbours = commands.add_parser(
         "nearest",
         help="show samples above their nearest training images",
@@ -182,7 +203,7 @@ def _parser(name: str) -> argparse.ArgumentParser:
     )
     add_data(judge)
 
-    for command in (sample, interpolate, neighbours, judge):
+    for command in (sample, interpolate, weights, neighbours, judge):
         command.add_argument(
             "--run", type=Path, required=True, metavar="DIR", help="run folder"
         )
@@ -200,6 +221,9 @@ def _parser(name: str) -> argparse.ArgumentParser:
     )
     page.add_argument(
         "--out", type=Path, required=True, help="HTML file to create"
+    )
+    weights.add_argument(
+        "--out", type=Path, required=True, help="safetensors file to create"
     )
 
     info = commands.add_parser(

@@ -16,6 +16,8 @@ from experiment import figures, run
 from experiment.config import Config
 from experiment.errors import InputError
 from experiment.explore import explore_page
+from experiment.export import save_network
+from experiment.outputs import check_outputs
 from experiment.recipe_file import find_recipe
 from experiment.recipes import starts_of
 from experiment.restore import load_game, restored
@@ -129,35 +131,11 @@ def _game_of(
     twin: ModuleType, options: argparse.Namespace, suffixes: tuple[str, ...]
 ) -> tuple[Config, int, Any]:
     """Config (with the seed of the noise), step and game of a run folder."""
-    _check_outputs(options, suffixes)
+    check_outputs(options, suffixes)
     config, step, game = load_game(twin, options.run, options.device)
     if options.seed is not None:
         config = replace(config, seed=options.seed)
     return config, step, game
-
-
-def _check_outputs(
-    options: argparse.Namespace, suffixes: tuple[str, ...]
-) -> None:
-    """What a command will create must be free, and end in a suffix."""
-    for name in ("n", "rows"):
-        if not 1 <= getattr(options, name, 1) <= 100_000:
-            raise InputError(
-                f"--{name} is {getattr(options, name)}: it must be from 1 to "
-                "100,000"
-            )
-    out, npy = getattr(options, "out", None), getattr(options, "npy", None)
-    if npy is not None and npy == out:
-        raise InputError(f"--npy {npy} is --out too: name another")
-    for path in (out, npy):
-        if path is not None and path.exists():
-            raise InputError(f"{path} exists already: choose another name")
-        if path is not None and not path.parent.is_dir():
-            raise InputError(f"{path.parent} is not a folder: make it first")
-    if out is not None and out.suffix.lower() not in suffixes:
-        raise InputError(
-            f"--out {out}: its name must end in {' or '.join(suffixes)}"
-        )
 
 
 def sample(twin: ModuleType, options: argparse.Namespace) -> int:
@@ -199,9 +177,17 @@ def interpolate(twin: ModuleType, options: argparse.Namespace) -> int:
 
 def explore(twin: ModuleType, options: argparse.Namespace) -> int:
     """Makes a page to play with a run, or with two next to each other."""
-    _check_outputs(options, (".html",))
+    check_outputs(options, (".html",))
     page = explore_page(twin, options.run, options.device, options.seed)
     options.out.write_text(page, encoding="utf-8")
+    print(options.out)
+    return 0
+
+
+def export(twin: ModuleType, options: argparse.Namespace) -> int:
+    """Writes one network of a run for a module outside the project."""
+    check_outputs(options, (".safetensors",))
+    save_network(options.out, options.run, options.network, options.format)
     print(options.out)
     return 0
 

@@ -25,7 +25,7 @@ _PIECE = 50  # iterations of a past run between two evaluations
 
 SIGNS = {
     "D saturated": "D tells every sample from the data with certainty, so G "
-    "learns nothing any more",
+    "has almost no gradient left, and not every game recovers",
     "one image": "samples of different z are nearly one image: G ignores z",
 }
 
