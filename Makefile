@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: gpu-install gpu demo test test-rungs test-rest parity bench bench-full clean
+.PHONY: gpu-install gpu demo test test-levels test-rest parity bench bench-full clean
 .DELETE_ON_ERROR:
 
 # Of every package the version that the figures were measured with, or with
@@ -37,20 +37,20 @@ test: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(MAKE) --jobs 2 test-rungs test-rest
+	$(MAKE) --jobs 2 test-levels test-rest
 
-# Two processes of one thread each: the runs are many and small. These rungs
+# Two processes of one thread each: the runs are many and small. These levels
 # take as long as all the rest.
-RUNGS := $(patsubst %,parity_tests/test_%.py,steps layers geometries \
+LEVELS := $(patsubst %,parity_tests/test_%.py,steps layers geometries \
   forward fast_paths check checkpoint diagnose examples explore notebook \
   precision)
-test-rungs test-rest: export OMP_NUM_THREADS = 1
+test-levels test-rest: export OMP_NUM_THREADS = 1
 
-test-rungs: $(INSTALLED)
-	$(BIN)/python -m pytest $(RUNGS)
+test-levels: $(INSTALLED)
+	$(BIN)/python -m pytest $(LEVELS)
 
 test-rest: $(INSTALLED)
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(RUNGS))
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(LEVELS))
 
 parity: $(INSTALLED)
 	$(BIN)/python -m parity_tests report

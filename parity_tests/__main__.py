@@ -26,9 +26,9 @@ from parity_tests.trajectory_commands import (
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command; returns the exit status.
 
-    0 when it is done, 1 when an implementation, a golden or the ladder differs
-    by too much, 2 on bad input (after one line on stderr), 130 when the user
-    stopped it. That a planted fault parts the twins is what it is for: 0.
+    0 when it is done, 1 when an implementation, a golden or a test level
+    differs by too much, 2 on bad input (after one line on stderr), 130 when the
+    user stopped it. It is 0 too when an injected fault makes the twins diverge.
     """
     options = _parser().parse_args(arguments)
     return run_command(lambda: options.command(options))
@@ -60,9 +60,9 @@ def _parser() -> argparse.ArgumentParser:
 def _add_report(commands: Any) -> None:
     command = commands.add_parser(
         "report",
-        help="climb the whole ladder and write the report",
-        description="Runs every rung, the slow ones too (half an hour on two "
-        "cores), measures every planted fault, and writes parity.json, "
+        help="run every test level and write the report",
+        description="Runs every test level, the slow ones too (half an hour "
+        "on two cores), measures every injected fault, and writes parity.json, "
         "REPORT.md, report.html, drift.png and TRAPS.md.",
     )
     command.set_defaults(command=_report)
@@ -84,11 +84,11 @@ def _report(options: argparse.Namespace) -> int:
 def _add_diagnose(commands: Any) -> None:
     command = commands.add_parser(
         "diagnose",
-        help="see where the twins part after a fault, or where yours does",
+        help="see where the twins diverge after a fault, or where yours does",
         description="Names the first iteration, phase and tensor where two "
-        "implementations of a small game part, and how the gap grows: the "
-        "twins with a fault planted in PyTorch's, or the reference and "
-        "another implementation. Without options it lists the faults.",
+        "implementations of a small game diverge, and how the error grows: "
+        "the twins with a fault injected into PyTorch's, or the reference "
+        "and another implementation. Without options it lists the faults.",
         epilog="Example: python -m parity_tests diagnose --fault 'b2 is .9991'",
     )
     command.set_defaults(command=_diagnose)
@@ -133,13 +133,13 @@ def _diagnose(options: argparse.Namespace) -> int:
             "faults, not of one; python -m parity_tests diagnose lists them"
         )
     (fault,) = named
-    print(f"Planted: {fault.name}")
+    print(f"Injected: {fault.name}")
     with fault.planted():
         accounts = accounts_of_twins(
             small_config(**fault.config), small_data(), options.steps
         )
         found = diagnose(accounts)
-    print(found or f"The twins do not part: {fault.equivalent}")
+    print(found or f"The twins do not diverge: {fault.equivalent}")
     return 0
 
 

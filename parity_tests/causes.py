@@ -123,12 +123,12 @@ def _movements(
     elif factor and kind == "moments" and not start.any():
         yield (
             f"{factor:.9g} times the reference after the first step: 1 - b, or "
-            "1 - momentum, or the gradient, is so many times as large"
+            "1 - momentum, or the gradient, is larger by that factor"
         )
     elif factor and kind == "weights":
         yield (
             f"it moved {factor:.9g} times as far, as with a learning rate that "
-            "is so many times as large (1 + momentum: Nesterov's)"
+            "is larger by that factor (1 + momentum: Nesterov's)"
         )
     elif factor:
         yield f"it moved {factor:.9g} times as far"

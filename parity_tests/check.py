@@ -73,7 +73,7 @@ def check_pair(
     Raises:
         InputError: there is no batch; names, shapes or precisions do not
             match; a number of the reference is not finite; a side returns
-            views of its own memory, changes its batch, or changes nothing;
+            views of its memory, changes its batch, or changes nothing;
             the reference is not deterministic; the control is empty.
         Exception: of a side's own code, with a note of side and step.
     """

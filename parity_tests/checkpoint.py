@@ -39,7 +39,7 @@ def check_checkpoint(
     floor: float = 0.0,
     ignore: Sequence[str] = (),
 ) -> Result:
-    """Compares the arrays of two checkpoints under neutral names.
+    """Compares the arrays of two checkpoints by framework-neutral names.
 
     A ``weight`` of PyTorch is a ``scale`` if it has one axis, a transposed
     ``kernel`` if it has two, and a convolution's if it has more.

@@ -1,7 +1,7 @@
 """The control: how far PyTorch runs from itself when only rounding differs.
 
 Training magnifies rounding. Where two runs of one framework, apart in the
-last bit of their first weights or in the order of their sums, end further
+last bit of their initial weights or in the order of their sums, end further
 apart than a bound, no port could keep it; then the control takes its place.
 """
 

@@ -112,7 +112,8 @@ def compare_trajectories(ours: Path, theirs: Path) -> Gap:
     a, b = load(ours), load(theirs)
     if (a.config, a.layouts) != (b.config, b.layouts):
         raise InputError(
-            f"{ours} and {theirs} record different experiments: record one anew"
+            f"{ours} and {theirs} record different experiments: record one "
+            "again"
         )
     worst = NO_GAP
     for step in range(a.steps + 1):
@@ -124,7 +125,7 @@ def compare_trajectories(ours: Path, theirs: Path) -> Gap:
 def rebuild_goldens(
     write: bool = False, names: Iterable[str] = tuple(GOLDENS)
 ) -> dict[str, Gap]:
-    """Records the goldens anew and compares them with the committed ones.
+    """Records the goldens again and compares them with the committed ones.
 
     Args:
         write: put the new ones in the place of the committed ones, which may
@@ -137,10 +138,10 @@ def rebuild_goldens(
     found = {}
     for name in names:
         with TemporaryDirectory() as folder:
-            anew = Path(folder) / name
-            record_golden(name, anew)
+            again = Path(folder) / name
+            record_golden(name, again)
             if write:
                 shutil.rmtree(FOLDER / name, ignore_errors=True)
-                shutil.copytree(anew, FOLDER / name)
-            found[name] = compare_trajectories(anew, FOLDER / name)
+                shutil.copytree(again, FOLDER / name)
+            found[name] = compare_trajectories(again, FOLDER / name)
     return found

@@ -22,7 +22,7 @@ KNOWN = {
     "updates": ("alternating",),
     "loss": tuple(LOSSES),
 }
-# The neutral names of optimizer state, by the names of Optax.
+# The framework-neutral names of optimizer state, by the names of Optax.
 NAMES = {"mu": "m", "nu": "v", "count": "step", "trace": "momentum"}
 
 
@@ -55,7 +55,7 @@ class NNX:
             variable.set_value(jnp.array(state[name]))
 
     def variables(self):
-        """Every variable of the game, under its neutral name."""
+        """Every variable of the game, under its framework-neutral name."""
         G, D, of_G, of_D = self.game
         players = {"generator": (G, of_G), "discriminator": (D, of_D)}
         for side, (layers, optimizer) in players.items():

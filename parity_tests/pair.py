@@ -73,7 +73,7 @@ class Pair:
         torch_ref.select_device("cpu", self.config)
         game = jax_gan.create(self.config, self.data, self._device)
         players = {side: _with_recording(getattr(game, side)) for side in SIDES}
-        # On the device as the next steps' game will be, or they compile anew.
+        # On the device as the next steps' game will be, or they compile again.
         self.ours = jax.device_put(replace(game, **players), self._device)
         self.theirs = torch_ref.from_numpy(
             torch_ref.create(self.config, self.data), jax_gan.to_numpy(game)

@@ -40,7 +40,7 @@ def record(
 ) -> None:
     """Runs the reference and writes its trajectory.
 
-    The files are written beside ``folder`` and renamed when all are there.
+    The files are written next to ``folder`` and renamed when all are there.
 
     Args:
         config: the experiment; its ``steps`` is not used.
@@ -69,22 +69,22 @@ def record(
             "against; record with compute full"
         )
     states = sorted({at for at in states_at if at <= steps} | {steps})
-    beside = folder.with_name(f"{folder.name}.partial")
+    partial = folder.with_name(f"{folder.name}.partial")
     if folder.exists():
         raise InputError(f"{folder} exists already: choose another name")
     try:
-        beside.mkdir(parents=True)
+        partial.mkdir(parents=True)
     except FileExistsError as error:
         raise InputError(
-            f"{beside} is left of a recording that was stopped: remove it"
+            f"{partial} is left of a recording that was stopped: remove it"
         ) from error
     except OSError as error:
-        raise InputError(f"{beside}: {error.strerror}") from error
+        raise InputError(f"{partial}: {error.strerror}") from error
     try:
-        _write(config, data, steps, beside, states)
-        os.rename(beside, folder)
+        _write(config, data, steps, partial, states)
+        os.rename(partial, folder)
     except BaseException:
-        shutil.rmtree(beside)
+        shutil.rmtree(partial)
         raise
 
 

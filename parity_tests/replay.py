@@ -83,7 +83,7 @@ def drive(
             for name, array in part_of(f"{side}/", recorded).items()
         }
         metrics = {
-            # A Python float has no precision of its own.
+            # A Python float does not have the config's precision.
             name: np.array(value, dtype if type(value) is float else None)
             for name, value in implementation.iterate(batch).items()
         }

@@ -1,6 +1,6 @@
-"""The report of the proof: measurements, tables, the drift plot, the traps.
+"""The report of parity: measurements, tables, the drift plot, the traps.
 
-``python -m parity_tests report`` climbs the whole ladder and writes, into one
+``python -m parity_tests report`` runs every test level and writes, into one
 folder, ``parity.json`` and what is made from it: ``REPORT.md``,
 ``report.html``, ``drift.png`` and ``TRAPS.md``, the catalogue of silent
 differences between the frameworks.
@@ -29,14 +29,6 @@ from parity_tests.small import small_config, small_data
 
 SCHEMA, VERSION = "gan-parity", 1
 
-# Where a difference shows: by what it is of, if in the first iteration.
-_FIRST_RUNG = {
-    "metrics": "test_forward, test_losses",
-    "gradients": "test_layers",
-    "weights": "test_rules",
-    "moments": "test_rules",
-    "statistics": "test_layers",
-}
 _BOUND = 1e-12
 _CAUGHT = "parity_tests.test_faults::test_planted_fault_is_caught"
 _DRIFT_STEPS = 300
@@ -45,7 +37,7 @@ _FAULT_STEPS = 20
 
 
 def report(folder: Path) -> int:
-    """Climbs the ladder and writes the report; returns pytest's status.
+    """Runs every test level and writes the report; returns pytest's status.
 
     Raises:
         InputError: what the tests need is not installed.
@@ -118,7 +110,7 @@ def _measure(fault: Fault) -> dict[str, Any]:
     described = {
         "name": fault.name,
         "group": fault.group,
-        "cure": fault.cure,
+        "cure": fault.fix,
         "equivalent": fault.equivalent,
     }
     if found is None:
@@ -143,7 +135,6 @@ def _page(results: Mapping[str, Any]) -> str:
             f.get("phase", "never"),
             f.get("kind", ""),
             f"{f['error']:.1e}" if "error" in f else "",
-            _rung_of(f),
             _times_the_bound(f, results["measured"]),
         ]
         for f in real
@@ -160,15 +151,15 @@ def _page(results: Mapping[str, Any]) -> str:
             "",
             f"{describe(results['machine'])}.",
             "",
-            "## The ladder",
+            "## Test levels",
             "",
             markdown_table(
-                ["rung", "comparisons", "nearest to its bound", "bound"],
+                ["test level", "comparisons", "nearest to its bound", "bound"],
                 rung_rows(results["measured"]),
             ),
             "",
-            "Long runs go by momentum. As shipped, under Adam, they part, "
-            "and further than PyTorch parts from itself after one ulp: "
+            "Long runs use momentum. Under Adam, as shipped, they diverge, "
+            "and further than PyTorch diverges from itself after one ulp: "
             "Adam divides rounding by rounding wherever a pixel is always "
             "black. test_long.py has the figures.",
             "",
@@ -180,21 +171,20 @@ def _page(results: Mapping[str, Any]) -> str:
             "the twins stay at rounding. In float32 they do too, until "
             "rounding decides on which side of its kink a unit lands: that "
             "can move a weight by a whole step of Adam, and from there the "
-            "runs part. A single thin line far above the median is a seed "
+            "runs diverge. A single thin line far above the median is a seed "
             "that met such a unit early; which seed that is, is chance. "
             "PyTorch against itself shows it too: it is the largest of six "
             "controls, every weight moved by one ulp, five times, and "
             "reversed minibatches. A seed's two curves in float32 often rise "
             "together, for both compare with the same run of PyTorch.",
             "",
-            f"## {len(real)} planted faults",
+            f"## {len(real)} injected faults",
             "",
-            "Where the comparison first sees each, by how much, and the rung "
-            "that compares just that; then how often the bound of "
-            f"{_BOUND:.0e} goes into the largest difference of the run in "
-            "which the suite catches it. "
+            "Where the comparison first sees each, and by how much; then the "
+            "largest difference of the run in which the suite catches it, in "
+            f"multiples of the bound of {_BOUND:.0e}. "
             f"{len(results['faults']) - len(real)} more change "
-            "nothing, which is proven too.",
+            "nothing, which is verified too.",
             "",
             markdown_table(
                 [
@@ -203,7 +193,6 @@ def _page(results: Mapping[str, Any]) -> str:
                     "phase",
                     "first seen in",
                     "error",
-                    "rung",
                     "times the bound",
                 ],
                 faults,
@@ -219,12 +208,6 @@ def _page(results: Mapping[str, Any]) -> str:
     )
 
 
-def _rung_of(fault: Mapping[str, Any]) -> str:
-    if fault.get("iteration") != 1:
-        return "test_steps"
-    return _FIRST_RUNG[fault["kind"]]
-
-
 def _times_the_bound(
     fault: Mapping[str, Any], measured: Mapping[str, Any]
 ) -> str:
@@ -237,9 +220,9 @@ def _traps(results: Mapping[str, Any]) -> str:
         "# Traps between PyTorch and JAX, Flax and Optax",
         "",
         "Silent differences, and slips of a port, that change a GAN. Each "
-        "was planted in the PyTorch twin of a small game in float64; the "
+        "was injected into the PyTorch twin of a small game in float64; the "
         "table says where the comparison first saw it and how far it had "
-        f"driven the twins apart after {_FAULT_STEPS} iterations. Sound "
+        f"driven the twins apart after {_FAULT_STEPS} iterations. Correct "
         "twins stay below 1e-12.",
         "",
     ]
@@ -259,7 +242,7 @@ def _traps(results: Mapping[str, Any]) -> str:
             "trap",
             "first seen in",
             f"after {_FAULT_STEPS} iterations",
-            "what mends it",
+            "fix",
         ]
         lines += [
             f"## {group.capitalize()}",

@@ -94,10 +94,10 @@ Build = Callable[[], Side]
 
 
 class Layout(NamedTuple):
-    """How an array of one framework lies in the neutral layout, and back.
+    """How an array comes into the framework-neutral layout, and back.
 
-    The neutral layouts are those of JAX: a dense kernel is [in, out], that of
-    a convolution [*space, in, out], images have their channels last.
+    The framework-neutral layouts are those of JAX: a dense kernel is [in, out],
+    that of a convolution [*space, in, out], images have their channels last.
 
     Attributes:
         to_neutral: from the framework's array.
@@ -112,7 +112,7 @@ def transposed(*axes: int) -> Layout:
     """The layout of an array whose axes are in another order.
 
     Args:
-        *axes: of the framework's array, in their neutral order.
+        *axes: of the framework's array, in their framework-neutral order.
 
     Example:
         >>> of_convolution = transposed(2, 3, 1, 0)  # PyTorch's
@@ -130,7 +130,7 @@ def flattened(channels: int, *space: int) -> Layout:
     """The layout of PyTorch's dense kernel after a flattened image.
 
     PyTorch flattens [channels, *space], JAX [*space, channels]: so the rows
-    of the neutral kernel, [in, out], are in another order.
+    of the framework-neutral kernel, [in, out], are in another order.
 
     Args:
         channels: of the image.

@@ -80,8 +80,8 @@ def jax_side(
         parts: what of a state is of each network, by the name of its part:
             sub-trees by ``weights``, ``moments`` (Optax's state) and
             ``statistics``. It may only pick, not compute.
-        layouts: of arrays that are not in the neutral layout, by a regular
-            expression that their part and path match as a whole.
+        layouts: of arrays that are not in the framework-neutral layout, by a
+            regular expression that their part and path match as a whole.
         ignore: what of a state is not compared, such as ``lambda s:
             s.step``.
 
@@ -214,7 +214,7 @@ class JaxSide:
 
 
 def _paths(tree: Any) -> Iterator[tuple[str, int]]:
-    """The leaves of a tree by neutral path."""
+    """The leaves of a tree by framework-neutral path."""
     for path, leaf in tree_flatten_with_path(tree)[0]:
         yield _neutral_path(path), leaf
 

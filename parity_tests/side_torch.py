@@ -37,7 +37,7 @@ _STATISTICS = {"running_mean": "mean", "running_var": "var"}
 
 
 class _Entry(NamedTuple):
-    """An array of the state: where it is, and its neutral layout."""
+    """An array of the state: where it is, and its framework-neutral layout."""
 
     tensor: Tensor
     layout: Layout
@@ -238,7 +238,7 @@ def _entries(
 
 
 def _named(layer: nn.Module, leaf: str, tensor: Tensor) -> tuple[str, Layout]:
-    """The neutral name and layout of an array of a layer."""
+    """The framework-neutral name and layout of an array of a layer."""
     if isinstance(layer, _SCALED):
         return {"weight": "scale", **_STATISTICS}.get(leaf, leaf), AS_IT_IS
     if leaf != "weight":

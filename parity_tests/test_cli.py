@@ -94,8 +94,8 @@ def test_interpolate_and_info(twin, trained, tmp_path, capsys):
         twin, "interpolate", "--run", run, "--out", out, "--rows", 2, "--n", 5
     )
     assert status == 0
-    with Image.open(out) as picture:
-        assert picture.size == (2 * (5 * 30 + 2), 2 * (2 * 30 + 2))
+    with Image.open(out) as image:
+        assert image.size == (2 * (5 * 30 + 2), 2 * (2 * 30 + 2))
     assert _run(twin, "info", "--recipe", "mlp") == 0
     shown = capsys.readouterr().out
     assert "2,503,984" in shown  # as many as the paper's generator
@@ -329,9 +329,9 @@ def test_fashion_mnist(fashion, tmp_path):
 
 
 @pytest.fixture
-def pictures(tmp_path):
-    """Six pictures of any shape, one in a folder below, and a text."""
-    folder = tmp_path / "pictures"
+def images(tmp_path):
+    """Six images of any shape, one in a folder below, and a text."""
+    folder = tmp_path / "images"
     (folder / "below").mkdir(parents=True)
     (folder / "README.txt").write_text("about them")
     for i in range(6):
@@ -341,32 +341,32 @@ def pictures(tmp_path):
     return folder
 
 
-PICTURES = ["--data", "folder", "--batch-size", 3, "--steps", 2, *SMALL]
+IMAGES = ["--data", "folder", "--batch-size", 3, "--steps", 2, *SMALL]
 
 
 @TWINS
-def test_a_folder_of_pictures(twin, pictures, tmp_path):
+def test_a_folder_of_images(twin, images, tmp_path):
     out, png = tmp_path / "run", tmp_path / "samples.png"
-    data = ["--data-dir", pictures]
-    assert _run(twin, "train", "--out", out, *PICTURES, *data) == 0
+    data = ["--data-dir", images]
+    assert _run(twin, "train", "--out", out, *IMAGES, *data) == 0
     assert _run(twin, "sample", "--run", out, "--n", 4, "--out", png) == 0
-    with Image.open(png) as picture:
-        assert picture.mode == "RGB"
+    with Image.open(png) as image:
+        assert image.mode == "RGB"
     png = tmp_path / "nearest.png"
     nearest = ["nearest", "--run", out, "--out", png, "--n", 2]
     assert _run(twin, *nearest, *data) == 0
-    with Image.open(png) as picture:  # every picture has all of blue
-        assert picture.getpixel((60, 200))[2] == 255
+    with Image.open(png) as image:  # every image has all of blue
+        assert image.getpixel((60, 200))[2] == 255
     config = load_config(out)
-    loaded = datasets.load(config, pictures)
+    loaded = datasets.load(config, images)
     assert loaded.shape == (6, 64, 64, 3)
     red = sorted(loaded[:, 0, 0, 0])
     assert np.allclose(red, [40 * i / 255 for i in range(6)])
 
 
 @pytest.mark.parametrize("case", ["none", "missing", "empty", "damaged"])
-def test_bad_folder_of_pictures(case, pictures, tmp_path, refused):
-    damaged = pictures / "0.png"
+def test_bad_folder_of_images(case, images, tmp_path, refused):
+    damaged = images / "0.png"
     damaged.write_bytes(damaged.read_bytes()[:40])
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -374,10 +374,10 @@ def test_bad_folder_of_pictures(case, pictures, tmp_path, refused):
         "none": ([], ["--data-dir"]),
         "missing": (["--data-dir", tmp_path / "x"], [tmp_path / "x"]),
         "empty": (["--data-dir", empty], [empty, "no images"]),
-        "damaged": (["--data-dir", pictures], [damaged, "remove it"]),
+        "damaged": (["--data-dir", images], [damaged, "remove it"]),
     }[case]
     out = tmp_path / "run"
-    arguments = ["train", "--out", out, *PICTURES, *data]
+    arguments = ["train", "--out", out, *IMAGES, *data]
     refused(partial(main, "jax_gan"), arguments, *parts)
     assert not out.exists()
 

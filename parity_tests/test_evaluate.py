@@ -60,7 +60,7 @@ def test_evaluate_with_either_twin(trained, tmp_path, capsys):
         "k-means centroids",
         "untrained",
     ]
-    # The same weights and noise give the same scores; first weights differ.
+    # The same weights and noise give the same scores; initial weights differ.
     for name in ("samples", "training images", "k-means centroids"):
         for metric, value in ours[name].items():
             assert np.isfinite(value)
@@ -128,7 +128,7 @@ def test_other_images_than_digits():
         evaluate(torch_ref, config, None, datasets.load_splits(), 100)
 
 
-# Pictures
+# Images
 
 
 @TWINS
@@ -157,9 +157,9 @@ def test_nearest(twin, trained, tmp_path):
         twin, "sample", "--run", trained, "--n", 12,
         "--out", tmp_path / "x.png", "--npy", npy,
     )  # fmt: skip
-    with Image.open(out) as picture:
-        assert picture.size == (2 * 302, 4 * 2 * 32)
-        pixels = np.asarray(picture)[::2, ::2] / 255.0
+    with Image.open(out) as image:
+        assert image.size == (2 * 302, 4 * 2 * 32)
+        pixels = np.asarray(image)[::2, ::2] / 255.0
     samples = np.load(npy)
     found = nearest(samples, datasets.load(small_config()))
     # The eleventh sample opens the second row; its example is inverted.

@@ -1,4 +1,4 @@
-"""Every faster form of a run, against the plain step of its own framework."""
+"""Every variant of a run, against the plain step of the same framework."""
 
 import shutil
 from dataclasses import replace
@@ -119,7 +119,7 @@ def test_device_stream_of_torch_on_a_gpu(name, measured):
     measured({"device_stream": found}, 0)
 
 
-# In JAX the form of a CPU, and that of all else.
+# In JAX the variant of a CPU, and that of all else.
 SEEDS = {
     "jax_gan": (jax_gan, jax_gan.train_seeds),
     "jax_gan by vmap": (jax_gan, jax.jit(jax.vmap(jax_gan.train))),
@@ -189,7 +189,7 @@ def test_forms_of_jax(name, form, measured):
     measured({form: found}, TOLERANCE)
 
 
-# Learning rate and momentum that move within the iterations of one graph.
+# Learning rate and momentum that vary within the iterations of one graph.
 MOVING = {
     "mlp": {"decay": 0.9},
     "dcgan": {"decay": 0.9},
@@ -228,7 +228,7 @@ def test_graph_of_a_rate_that_is_no_tensor():
             group = player.optimizer.param_groups[0]
             group["lr"] = float(group["lr"])
             hooks = player.optimizer._optimizer_step_pre_hooks
-            hooks.pop(min(hooks))  # what moves the rate
+            hooks.pop(min(hooks))  # what sets the rate
 
         return graph_train(torch_ref.train, 4, capture_tape)
 
@@ -256,7 +256,7 @@ def test_the_fastest_form_where_the_game_is(on_gpu):
 
 
 def _of_form(twin, name, form, steps, **changes):
-    """The gap between a form of a run and the plain step, repeated."""
+    """The error of a variant of a run against the plain step, repeated."""
     config, game = _created(twin, name, **changes)
     batches = Stream(config, DATA).batches(0, steps)
     expected = _step_by_step(twin, game, slices(twin.place(batches)))

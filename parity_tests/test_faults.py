@@ -1,4 +1,4 @@
-"""The suite can fail: every planted fault is caught, by a wide margin."""
+"""The suite can fail: every injected fault is caught, by a wide margin."""
 
 import sys
 from dataclasses import replace
@@ -51,7 +51,7 @@ CONFIGS = {str(fault.config): fault for fault in FAULTS}
 
 @pytest.mark.parametrize("fault", CONFIGS.values(), ids=CONFIGS)
 def test_without_a_fault_the_twins_agree(fault, measured):
-    """The same experiments, sound: what is caught is the fault."""
+    """The same experiments, correct: what is caught is the fault."""
     found = _gaps(fault)
     measured(found, TOLERANCE)
 
@@ -84,7 +84,7 @@ def test_a_fault_is_taken_back():
 
 
 def test_other_initial_weights_are_caught(monkeypatch, digits):
-    """Pairs start from JAX's weights; the rung of rules sees to PyTorch's."""
+    """Pairs start from JAX's weights; test_rules compares PyTorch's."""
 
     def another_seed(config, state, data):
         return initial_state(replace(config, seed=config.seed + 1), state, data)

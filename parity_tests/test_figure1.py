@@ -1,4 +1,4 @@
-"""Rung: where the game ends, by the paper's theory, in one dimension.
+"""Test level: where the game ends, by the paper's theory, in one dimension.
 
 For a fixed G the best D is p_data / (p_data + p_g) (Proposition 1); with it
 V = -log 4 + 2 JSD(p_data, p_g), which is least, -log 4, where p_g is p_data
@@ -40,9 +40,9 @@ def test_ends_where_the_theory_says(twin, measured):
     data = load(config)
     device = twin.select_device("cpu", config)
     game, stream = twin.create(config, data, device), Stream(config, data)
-    stretch = 2_000
-    for first in range(0, config.steps, stretch):
-        batches = twin.place(stream.batches(first, stretch), device)
+    chunk = 2_000
+    for first in range(0, config.steps, chunk):
+        batches = twin.place(stream.batches(first, chunk), device)
         game, _ = twin.train(game, batches)
 
     samples = twin.sample_images(game, fixed_noise(config, SAMPLES))

@@ -1,4 +1,4 @@
-"""Rung: the precision of every real run, float32.
+"""Test level: the precision of every real run, float32.
 
 One step from equal states agrees to the rounding of float32. Over many steps
 training magnifies it, in any framework; there the bound is what PyTorch does
@@ -66,7 +66,7 @@ BOUNDS = {
 
 @pytest.fixture(autouse=True)
 def _one_thread():
-    """One thread: games this small are faster so, much where cores are busy."""
+    """One thread: small games are faster so, most of all under load."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

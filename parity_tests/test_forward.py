@@ -1,4 +1,4 @@
-"""Rung: the forward pass of both networks, in training and in evaluation."""
+"""Test level: the forward pass of both networks, training and evaluation."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Rung: convolutions of any geometry, as most ports have them.
+"""Test level: convolutions of any geometry, as most ports have them.
 
 This project's are of one geometry; here are the pads that make the others of
 PyTorch and JAX equal.

@@ -1,7 +1,7 @@
-"""Rung: the plain steps of both twins on a GPU, against PyTorch on the CPU.
+"""Test level: plain steps of both twins on a GPU, against PyTorch on the CPU.
 
 ``pytest -m gpu`` runs it, with ``--on cpu`` on the CPU, where it says that the
-test itself is sound.
+test itself is correct.
 """
 
 import pytest

@@ -1,4 +1,4 @@
-"""Rung: every layer and activation alone, forward and backward."""
+"""Test level: every layer and activation alone, forward and backward."""
 
 import jax
 import numpy as np
@@ -79,7 +79,7 @@ def test_batch_norm(training, measured):
 
 
 def test_running_statistics(measured):
-    """After five batches, each with a mean and a variance of its own."""
+    """After five batches, each with another mean and variance."""
 
     def check(m, height, width, channels):
         layer = theirs.BatchNorm(channels).double()

@@ -1,4 +1,4 @@
-"""Rung: long runs at full size, in float64; marked slow.
+"""Test level: long runs at full size, in float64; marked slow.
 
 By the rule that the paper used, momentum. Adam divides a gradient by its own
 size: where that is rounding, as at pixels that are always black, so is its

@@ -1,4 +1,4 @@
-"""Rung: the losses and their gradients, far into saturation too."""
+"""Test level: the losses and their gradients, far into saturation too."""
 
 from typing import get_args
 

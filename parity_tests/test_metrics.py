@@ -89,7 +89,7 @@ def test_parzen_does_not_warn_within_the_grid(rng):
         parzen.estimate(np.zeros((1, 4)), validation, test)
 
 
-# Frechet distance
+# Fréchet distance
 
 
 def _gaussian(rng, mean, covariance, n=50):

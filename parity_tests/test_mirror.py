@@ -15,7 +15,7 @@ JAX, TORCH = (Path(twin.__file__).parent for twin in (jax_gan, torch_ref))
 ONLY_JAX = {
     "accelerate.py: train_by_steps(game, batches)": "PyTorch's train is that",
     "accelerate.py: train_flat(game, batches)": "PyTorch's fused kernels "
-    "take all weights at once",
+    "take all weights in one call",
     "accelerate.py: train_unrolled(game, batches)": "graph_train is given how "
     "many",
     "convolution.py": "XLA's own convolutions are slow on a CPU",
@@ -26,7 +26,7 @@ ONLY_JAX = {
     "optim.py: sgd(config, player)": "Optax is given the weights later",
     "optim.py: classical_momentum(config, player)": "Optax is given the "
     "weights later",
-    "optim.py: VelocityState": "PyTorch's optimizer has a state of its own",
+    "optim.py: VelocityState": "PyTorch's optimizer holds its state",
     "sample.py: sample_batch(config, data, key)": "a key, not a generator",
 }
 ONLY_TORCH = {
@@ -41,7 +41,7 @@ ONLY_TORCH = {
     "sample.py: train_in_pieces(draw, train)": "a CUDA graph has as many "
     "iterations as were recorded",
     "sample.py: sample_batch(config, data, rng)": "a generator, not a key",
-    "weights.py: named_parameters(network)": "JAX's names are neutral already",
+    "weights.py: named_parameters(network)": "JAX's are framework-neutral",
 }
 # The same thing under the name that each framework gives it.
 SYNONYMS = {"forward": "__call__", "Tensor": "Array"}

@@ -100,7 +100,7 @@ def test_operators_of_xla_on_a_cpu():
         "add.3": (1, 10),
         "while.1": (1, 2 + 2),
     }
-    # From 52 to 58 all wait, and the second thread's executor goes on to 55.
+    # From 52 to 58 all wait, and the second thread's executor continues to 55.
     assert running == 2 + (52 - 20) + (60 - 58) + 2
 
 

@@ -584,7 +584,8 @@ def test_a_variant_that_fails_is_excluded(
 
 
 @pytest.mark.skipif(
-    not Path("/proc/self/clear_refs").exists(), reason="Linux counts anew"
+    not Path("/proc/self/clear_refs").exists(),
+    reason="only Linux resets its counter",
 )
 def test_counters():
     counters.forget_peak()
@@ -735,7 +736,7 @@ def test_repetitions_of_another_machine_or_plan(odd, part, tmp_path, refused):
 
 
 def test_flags_that_this_xla_does_not_know(tmp_path):
-    """XLA ends such a process; the other variants go on."""
+    """XLA ends such a process; the other variants continue."""
     out = tmp_path / "ladder.json"
     flagged = "jax scan/conv"
 

@@ -1,4 +1,4 @@
-"""A run that stopped goes on to the bit, in its own twin and in the other."""
+"""A run resumes bit-identically, in the same twin and in the other."""
 
 import json
 import os
@@ -74,7 +74,7 @@ def _start(twin, folder, steps, *options):
 )
 def test_20_and_20_are_40(twin, recipe, stream, tmp_path):
     options = ["--recipe", recipe, *SMALL[recipe], "--stream", stream]
-    options += ["--sample-every", 20]  # one length of a stretch, one program
+    options += ["--sample-every", 20]  # one length of a chunk, one program
     _start(twin, tmp_path / "whole", 40, *options)
     _start(twin, tmp_path / "halves", 20, *options)
     _train(twin, "--resume", tmp_path / "halves", "--steps", 40)
@@ -117,7 +117,7 @@ def test_each_twin_goes_on_with_a_run_of_the_other(tmp_path):
         run.load_checkpoint(tmp_path / twin.__name__)[1]
         for twin in (jax_gan, torch_ref)
     ]
-    # Their first weights differ: each twin drew its own.
+    # Their initial weights differ: each twin drew its own.
     assert gap(*states).error > 0
 
     _start(jax_gan, tmp_path / "a", 10, *options)
@@ -142,13 +142,13 @@ def test_metrics_after_the_checkpoint_are_dropped(tmp_path):
 @TWINS
 def test_ctrl_c_keeps_the_last_checkpoint(twin, tmp_path, monkeypatch, capsys):
     folder = tmp_path / "run"
-    default, sound = next(iter(twin.VARIANTS)), twin.train
+    default, original = next(iter(twin.VARIANTS)), twin.train
 
     def interrupted(game, batches, seen=[]):  # noqa: B006
         seen.append(1)
         if len(seen) == 3:
             raise KeyboardInterrupt
-        return sound(game, batches)
+        return original(game, batches)
 
     monkeypatch.setitem(twin.VARIANTS, default, lambda game: interrupted)
     arguments = ["train", "--out", folder, "--steps", 40, "--sample-every", 10]

@@ -1,4 +1,4 @@
-"""Rung: initial weights, optimizers and schedules alone."""
+"""Test level: initial weights, optimizers and schedules alone."""
 
 from dataclasses import replace
 

@@ -28,7 +28,7 @@ def _stand_in(job):
 def test_a_rehearsal(tmp_path, monkeypatch):
     """Every part runs; a second session adds repetitions and skips the rest."""
     monkeypatch.setitem(CALLS, "lecture", STEPS)
-    # Workers start threads of their own, which would wait for each other.
+    # Workers start separate threads, which would wait for each other.
     monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
     out = tmp_path / "gpu"
     command = ["gpu", "--device", "cpu", "--rehearse", "--out", str(out)]

@@ -34,7 +34,7 @@ from parity_tests.compare import Gap
 from parity_tests.small import small_config, small_data
 from torch_ref.sample import sample_batch as sample_batch_of_torch
 
-# Less than one sound draw in ten thousand is called wrong.
+# Less than one correct draw in ten thousand is called wrong.
 LEVEL = 1e-4
 
 TWINS = pytest.mark.parametrize(
@@ -42,7 +42,7 @@ TWINS = pytest.mark.parametrize(
 )
 
 
-# First weights
+# Initial weights
 
 DCGAN = recipe(
     "dcgan",
@@ -202,7 +202,7 @@ def _batches(twin, config):
     return stack([map_arrays(np.asarray, batch) for batch in drawn])
 
 
-# Whole games, each twin with random numbers of its own
+# Whole games, each twin with its own random numbers
 
 # Early, where a game's course still depends on its rate more than on its seed;
 # a minibatch of 128 and 64 units spread less over seeds than 32 and 32.

@@ -1,4 +1,4 @@
-"""Rung: whole iterations of Algorithm 1, in float64."""
+"""Test level: whole iterations of Algorithm 1, in float64."""
 
 from dataclasses import replace
 from itertools import product
@@ -134,7 +134,7 @@ def test_100_steps_of_deeper_networks(loss, optimizer, k, digits, measured):
 
 
 # A run that takes off within the hundred iterations magnifies rounding errors,
-# PyTorch's own as well: with k = 3, 2e-10 after one ulp in its first weights
+# PyTorch's own as well: with k = 3, 2e-10 after one ulp in its initial weights
 # at the shipped rate of .1, 1e-15 at half of it.
 PAPER_RATES = {1: 0.1, 2: 0.1, 3: 0.05}
 # As shipped, and with schedules that run through in a hundred iterations.

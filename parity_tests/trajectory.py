@@ -71,17 +71,17 @@ class Trajectory:
             content = path.read_bytes()
             tensors = parse_tensors(content)
         except FileNotFoundError as error:
-            raise InputError(f"{path} is missing: record it anew") from error
+            raise InputError(f"{path} is missing: record it again") from error
         except (SafetensorError, OSError, ValueError, KeyError) as error:
             raise InputError(
-                f"{path} is damaged ({_line(error)}): record it anew"
+                f"{path} is damaged ({_line(error)}): record it again"
             ) from error
         wanted = prefixed(f"{step:06d}/", self.layouts[step])
         verify_tensors(str(path), tensors, wanted)
         if hashlib.sha256(content).hexdigest() != self.digests[step]:
             raise InputError(
                 f"{path} has other numbers than were recorded (its SHA-256 is "
-                "not that of the index): record it anew"
+                "not that of the index): record it again"
             )
         return part_of(f"{step:06d}/", tensors)
 
@@ -103,7 +103,7 @@ def load(folder: Path) -> Trajectory:
         if version != VERSION:
             raise InputError(
                 f"{path} has version {version!r} of {SCHEMA}; known: "
-                f"{VERSION}: record it anew"
+                f"{VERSION}: record it again"
             )
         trajectory = _from_index(folder, index)
     except FileNotFoundError as error:
@@ -113,10 +113,10 @@ def load(folder: Path) -> Trajectory:
     except InputError:
         raise
     except KeyError as error:
-        raise InputError(f"{path} lacks {error}: record it anew") from error
+        raise InputError(f"{path} lacks {error}: record it again") from error
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{path} is damaged ({_line(error)}): record it anew"
+            f"{path} is damaged ({_line(error)}): record it again"
         ) from error
     for step in range(trajectory.steps + 1):
         trajectory.read(step)

@@ -161,9 +161,9 @@ def add_goldens(commands: Any) -> None:
     """Adds the command to a parser's."""
     command = commands.add_parser(
         "goldens",
-        help="record the committed trajectories anew and compare",
-        description="Records the trajectories of parity_tests/goldens anew "
-        "and prints how far the committed ones are from them. Ends with "
+        help="record the committed trajectories again and compare",
+        description="Records the trajectories of parity_tests/goldens "
+        "again and prints how far the committed ones are from them. Ends with "
         f"status 1 if that is more than {TOLERANCE:.0e}.",
     )
     command.set_defaults(command=_goldens)

@@ -19,7 +19,7 @@ def for_all(
     check: Callable[..., Gap], measured: Callable, **strategies: Any
 ) -> None:
     """The gap that ``check`` finds stays within bounds for twenty draws."""
-    # Here, since whoever compares layers of their own needs no draws.
+    # Here, since a user who compares other layers needs no draws.
     from hypothesis import Phase, given, settings
 
     worst = NO_GAP

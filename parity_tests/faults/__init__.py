@@ -1,8 +1,8 @@
-"""Planted faults: each breaks the PyTorch twin on purpose.
+"""Injected faults: each breaks the PyTorch twin on purpose.
 
 The suite must catch every one that changes anything, so that a pass of the
 suite means something. Each stands for a silent difference between the
-frameworks or for a slip that a port can make, and has the line that mends it:
+frameworks or for a slip that a port can make, and has the line that fixes it:
 the catalogue of traps is made from them.
 """
 

@@ -80,7 +80,7 @@ def _generator_first(patch: Patch) -> None:
 
 
 @fault(
-    "both players move at once, from the same old weights",
+    "updates are simultaneous, from the same old weights",
     "algorithm",
     "G's gradient uses the D that has just moved",
 )
@@ -152,7 +152,7 @@ def _not_detached(patch: Patch) -> None:
 @fault(
     "D's step sees the fake batch of its last step",
     "algorithm",
-    "G(z) anew in every step of D, from the G of now",
+    "G(z) computed again in every step of D, by the current G",
 )
 def _stale_fake_batch(patch: Patch) -> None:
     sound, last = train.discriminator_step, []

@@ -1,4 +1,4 @@
-"""What a planted fault is, and the ways in which several are planted."""
+"""What an injected fault is, and what several of them share."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ MOST_STEPS = 40
 
 
 class Patch(ExitStack):
-    """Replaces attributes and items; the sound ones return when it ends."""
+    """Replaces attributes and items; the original ones return when it ends."""
 
     def setattr(self, target: Any, name: str, value: Any) -> None:
         """Replaces an attribute of a module, a class or an object."""
@@ -37,7 +37,7 @@ class Fault(NamedTuple):
         name: what is wrong.
         group: the part of a GAN that it is in.
         plant: puts the mistake into the PyTorch twin.
-        cure: how a port avoids it.
+        fix: how a port avoids it.
         equivalent: why it changes nothing, where it does not.
         config: the experiment that shows it, as changes of ``small_config``.
     """
@@ -45,7 +45,7 @@ class Fault(NamedTuple):
     name: str
     group: str
     plant: Callable[[Patch], None]
-    cure: str
+    fix: str
     equivalent: str
     config: dict[str, Any]
 
@@ -69,19 +69,19 @@ DCGAN: dict[str, Any] = {
 
 
 def fault(
-    name: str, group: str, cure: str, equivalent: str = "", **config: Any
+    name: str, group: str, fix: str, equivalent: str = "", **config: Any
 ) -> Callable:
     """Lists a function that plants a fault."""
 
     def listed(plant: Callable[[Patch], None]):
-        FAULTS.append(Fault(name, group, plant, cure, equivalent, config))
+        FAULTS.append(Fault(name, group, plant, fix, equivalent, config))
         return plant
 
     return listed
 
 
 def with_step(change: Callable) -> Plant:
-    """Replaces one iteration by ``change(sound step, game, batch)``."""
+    """Replaces one iteration by ``change(original step, game, batch)``."""
 
     def plant(patch: Patch) -> None:
         sound = Game.step

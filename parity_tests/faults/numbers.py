@@ -18,7 +18,7 @@ def _rounded(tensor: Tensor, kind: torch.dtype) -> Tensor:
 
 
 @fault(
-    "one product of matrices is in float32",
+    "one matmul is in float32",
     "numbers",
     "a float32 leaf under x64: give param_dtype and dtype",
 )

@@ -1,4 +1,4 @@
-"""The paper's code: maxout, its momentum, and both players at once."""
+"""The paper's code: maxout, its momentum, and simultaneous updates."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -58,7 +58,7 @@ fault(
 
 
 def _with_schedule(name: str, wrong: Callable) -> Plant:
-    """``wrong(sound schedule, config, ...)`` in place of a schedule."""
+    """``wrong(original schedule, config, ...)`` in place of a schedule."""
 
     def plant(patch: Patch) -> None:
         sound = getattr(optim, name)
@@ -91,7 +91,7 @@ fault(
     )
 )
 fault(
-    "the step size falls below its floor",
+    "the learning rate falls below its floor",
     "classical momentum",
     "max(rate, min_learning_rate)",
     **PAPER,
@@ -137,7 +137,7 @@ def _profiled(step: Callable) -> Callable:
     return torch.optim.Optimizer.profile_hook_step(step)
 
 
-# Both players at once
+# Simultaneous updates
 
 
 def _with_step(
@@ -182,13 +182,13 @@ fault(
     **PAPER,
 )(_with_step())
 fault(
-    "simultaneous players: G's fake batch is drawn anew",
+    "simultaneous players: G's fake batch is drawn again",
     "simultaneous updates",
     "one fake batch for both losses",
     **PAPER,
 )(_with_step(noise=lambda z: -z))
 fault(
-    "simultaneous players: G's loss has dropout masks of its own",
+    "simultaneous players: G's loss has separate dropout masks",
     "simultaneous updates",
     "one D(G(z)) for both losses, its masks included",
     **PAPER,
