@@ -1,9 +1,11 @@
 """A user's own recipe: a JSON or TOML file of fields of ``Config``."""
 
 import json
+import re
 import tomllib
 from dataclasses import fields, replace
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,21 @@ from experiment.config import Config
 from experiment.errors import InputError
 from experiment.recipes import DEFAULT, RECIPES, recipe
 
-_PARSERS = {".json": json.loads, ".toml": tomllib.loads}
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, whose parser would take the last of equal keys."""
+    values = dict(pairs)
+    for name in values:
+        if sum(key == name for key, _ in pairs) > 1:
+            raise ValueError(f"key {name!r} is there twice; leave one out")
+    return values
+
+
+_PARSERS = {
+    ".json": partial(json.loads, object_pairs_hook=_unique),
+    ".toml": tomllib.loads,
+}
+_KEYS = {item.name.replace("_", "-"): item.name for item in fields(Config)}
 
 
 def require_recipe(name: str) -> None:
@@ -48,8 +64,8 @@ def read_recipe(path: Path) -> Config:
     the defaults of ``Config``.
 
     Raises:
-        InputError: the file is not JSON or TOML, or a field is unknown or
-            its value invalid.
+        InputError: the file is not JSON or TOML, or a field is there twice,
+            unknown or its value invalid.
         OSError: the file cannot be opened.
     """
     try:
@@ -75,7 +91,18 @@ def read_recipe(path: Path) -> Config:
     try:
         return replace(RECIPES.get(base, Config()), recipe=path.name, **given)
     except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+        raise InputError(f"{path}: {spell_as_keys(str(error))}") from error
+
+
+def spell_as_keys(message: str) -> str:
+    """A message about a config with its options spelled as the keys of files.
+
+    Example:
+        >>> spell_as_keys("batch-size is 0: it must be at least 1")
+        'batch_size is 0: it must be at least 1'
+    """
+    words = r"[a-z0-9]+(-[a-z0-9]+)+"
+    return re.sub(words, lambda word: _KEYS.get(word[0], word[0]), message)
 
 
 def _require_field(path: Path, name: str) -> None:

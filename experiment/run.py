@@ -26,7 +26,7 @@ from tensorboard.summary import Writer
 from experiment.config import Config
 from experiment.errors import InputError
 from experiment.files import replace_text, replacing
-from experiment.recipe_file import require_recipe
+from experiment.recipe_file import require_recipe, spell_as_keys
 from experiment.watch import SIGNS, Collapse
 
 
@@ -92,7 +92,7 @@ def load_config(folder: Path) -> Config:
             f"{folder} is not a run folder: it has no config.json"
         ) from error
     except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+        raise InputError(f"{path}: {spell_as_keys(str(error))}") from error
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path} is damaged ({error}): restore it, or retrain from scratch"

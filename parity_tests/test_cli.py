@@ -293,6 +293,12 @@ def test_not_a_run_folder(twin, tmp_path, refused):
     )
     (tmp_path / "config.json").write_text('{"nope": 1}')
     refused(partial(main, twin.__name__), ["info", "--run", tmp_path], "nope")
+    (tmp_path / "config.json").write_text('{"batch_size": 0}')
+    refused(
+        partial(main, twin.__name__),
+        ["info", "--run", tmp_path],
+        "config.json: batch_size is 0",
+    )
 
 
 @pytest.fixture

@@ -72,6 +72,13 @@ BAD = {
     "table": ("a.toml", "[k]\nfirst = 1", "k is", "whole number"),
     "choice": ("a.toml", 'loss = "hinges"', "'hinges'", "hinge,"),
     "range": ("a.json", '{"k": 0}', "k is 0", "at least 1"),
+    "spelling": ("a.toml", "learning_rate = 0", " learning_rate is 0"),
+    "of both": (
+        "a.toml",
+        'network = "dcgan"\noutput_bias = "mean"\nkeep_hidden = 1',
+        " output_bias mean has a value for each pixel",
+    ),
+    "twice": ("a.json", '{"k": 1, "k": 2}', "'k' is there twice"),
     "of two": (
         "a.toml",
         'base = "paper"\nloss = "hinge"',
