@@ -3,8 +3,10 @@
 import doctest
 import fcntl
 import json
+import signal
 import subprocess
 import sys
+from concurrent.futures import Future
 from dataclasses import asdict
 from importlib import import_module
 
@@ -82,6 +84,49 @@ def test_makes_only_the_runs_that_are_missing(tmp_path, capsys, monkeypatch):
         if run not in results["runs"]
     )
     assert found | {"seconds": 0} == missing | {"seconds": 0}
+
+
+def test_a_stopped_study_is_resumed(tmp_path, monkeypatch, capsys):
+    """SIGTERM, as a scheduler sends it, after the first run of a command."""
+    made = {
+        stability.Run(*(run[name] for name in stability.Run._fields)): run
+        for run in _results(seeds=1, perturbed=1)["runs"]
+    }
+    asked = []
+
+    class Pool:
+        def __init__(self, *_, **__):
+            asked.append([])
+
+        def submit(self, _, plan, run):
+            asked[-1].append(run)
+            future = Future()
+            future.set_result(made[run])
+            return future
+
+        def shutdown(self, **_):
+            pass
+
+    def first_completed(futures):
+        yield next(iter(futures))
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(stability_study, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(stability_study, "as_completed", first_completed)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # which the command sets too
+    handler = signal.getsignal(signal.SIGTERM)
+    out = tmp_path / "lecture.json"
+    for done in (1, 2):
+        assert main([*RUN, "--out", str(out)]) == 128 + signal.SIGTERM
+        assert (
+            f"stopped; {out} has {done} of 4 runs, the same command makes the "
+            "others"
+        ) in capsys.readouterr().err
+        assert len(json.loads(out.read_text())["runs"]) == done
+    runs = stability.plan_runs(1, 1)
+    assert asked == [runs, runs[1:]]
+    assert signal.getsignal(signal.SIGTERM) is handler
+    assert list(tmp_path.iterdir()) == [out]
 
 
 def test_bad_input_changes_no_file(tmp_path, refused):
