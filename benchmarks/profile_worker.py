@@ -16,7 +16,7 @@ from benchmarks.jobs import Job, describe_error, open_answers, run_worker
 from benchmarks.spans import total
 from benchmarks.variant_names import parse
 from benchmarks.variants import Variant, build, side_of
-from experiment.data import load_at_hand
+from experiment.data import load_available
 from experiment.errors import InputError
 from experiment.recipes import recipe
 
@@ -43,7 +43,7 @@ def main(job: ProfileJob) -> None:
     # Before anything is compiled: it has PyTorch name what it compiles.
     tracer = import_module(f"benchmarks.{parse(job.variant)[0]}_profile")
     try:
-        data = load_at_hand(config)
+        data = load_available(config)
         device = side.twin.select_device(job.device, config)
     except InputError as error:
         answer(unsupported=str(error))

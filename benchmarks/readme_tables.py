@@ -10,9 +10,9 @@ from benchmarks.analysis import tabulate
 from benchmarks.equivalence import clopper_pearson
 from benchmarks.stability import load_stability
 from experiment.errors import InputError
+from experiment.levels import level_rows
 from experiment.pages import describe, markdown_table
 from experiment.recipes import RECIPES, STARTS
-from experiment.rungs import rung_rows
 from experiment.scores import Scores, describe_scores, score_rows
 
 ROOT = Path(__file__).parent.parent
@@ -51,7 +51,7 @@ def demo(results: dict[str, Any]) -> str:
 def levels(results: dict[str, Any]) -> str:
     """The test levels of parity, and their errors next to the bounds."""
     header = ["test level", "comparisons", "nearest to its bound", "bound"]
-    table = markdown_table(header, rung_rows(results["measured"]))
+    table = markdown_table(header, level_rows(results["measured"]))
     return f"{table}\n\n{describe(results['machine'])}."
 
 

@@ -25,7 +25,7 @@ from benchmarks.variant_names import parse
 from benchmarks.variants import Variant, build, side_of
 from benchmarks.work import flops, optimizer_bytes
 from experiment.config import Config
-from experiment.data import load_at_hand
+from experiment.data import load_available
 from experiment.errors import InputError
 from experiment.recipes import recipe
 from experiment.stream import Stream
@@ -64,7 +64,7 @@ def main(job: TimingJob) -> None:
     config = recipe(job.recipe, batch_size=job.batch_size, compute=compute)
     side = side_of(job.variant)
     try:
-        data = load_at_hand(config)  # other images take the same time
+        data = load_available(config)  # other images take the same time
         device = side.twin.select_device(job.device, config)
     except InputError as error:
         answer(unsupported=str(error))

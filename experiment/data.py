@@ -93,7 +93,7 @@ def load(
     return data.astype(config.dtype)
 
 
-def load_at_hand(config: Config) -> NDArray[np.floating]:
+def load_available(config: Config) -> NDArray[np.floating]:
     """Data of a config's shape that need no file.
 
     The embedded digits stand for those of ``mnist``, and a minibatch of noise

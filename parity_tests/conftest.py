@@ -6,7 +6,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from experiment.data import load_at_hand
+from experiment.data import load_available
 from parity_tests.compare import Gap
 from parity_tests.small import small_config, small_data
 
@@ -55,10 +55,10 @@ def digits():
 
     def load_for(config):
         if config.data == "folder":  # as large as the minibatch
-            return load_at_hand(config)
+            return load_available(config)
         key = config.output, config.precision, config.data
         if key not in cache:
-            cache[key] = load_at_hand(config)
+            cache[key] = load_available(config)
         return cache[key]
 
     return load_for

@@ -2,7 +2,7 @@
 
 ``jax_gan`` is in Linen because pure functions show Algorithm 1 as equations:
 a step takes a game and returns the next. In NNX players change in place, as
-in PyTorch; a replay proves that the choice is one of style.
+in PyTorch; a replay verifies that the choice is one of style.
 """
 
 from functools import partial

@@ -19,9 +19,9 @@ from typing import Any
 import torch
 
 from experiment.errors import InputError
+from experiment.levels import judged, level_rows
 from experiment.machine import describe_machine
 from experiment.pages import describe, html_page, markdown_table
-from experiment.rungs import judged, rung_rows
 from parity_tests.diagnose import accounts_of_twins, diagnose
 from parity_tests.drift import measure_drift, plot_drift
 from parity_tests.faults import FAULTS, Fault
@@ -155,7 +155,7 @@ def _page(results: Mapping[str, Any]) -> str:
             "",
             markdown_table(
                 ["test level", "comparisons", "nearest to its bound", "bound"],
-                rung_rows(results["measured"]),
+                level_rows(results["measured"]),
             ),
             "",
             "Long runs use momentum. Under Adam, as shipped, they diverge, "

@@ -1,6 +1,6 @@
 """Mixed precision: the networks in bfloat16, all else in float32.
 
-No bound on rounding errors of a hundredth proves anything alone. So the
+No bound on rounding errors of a hundredth says anything alone. So the
 twins' gradients are held against what bfloat16 itself does to PyTorch's, and
 every product of either twin is looked at.
 """
@@ -120,7 +120,7 @@ def test_products_and_state(name, compute, digits):
         assert {np.asarray(m).dtype.name for m in metrics} == {"float32"}
 
 
-def test_float64_is_for_proofs():
+def test_bfloat16_goes_with_float32_only():
     with pytest.raises(InputError, match="float64"):
         Config(compute="bfloat16", precision="float64")
 

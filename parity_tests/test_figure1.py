@@ -4,8 +4,9 @@ For a fixed G the best D is p_data / (p_data + p_g) (Proposition 1); with it
 V = -log 4 + 2 JSD(p_data, p_g), which is least, -log 4, where p_g is p_data
 (Theorem 1). Here p_data is a normal density, p_g a histogram of a million
 samples. Each twin runs alone, in float32. G maps a bounded z by a piecewise
-linear map, so p_g is a staircase that ends at two deviations; D is smooth and
-does not follow its steps. That, and the noise of minibatches, is what remains.
+linear map, so p_g is a staircase that ends at two standard deviations; D is
+smooth and does not follow its steps. That, and the noise of minibatches, is
+what remains.
 """
 
 import numpy as np
@@ -23,11 +24,11 @@ pytestmark = pytest.mark.slow
 
 SAMPLES = 1_000_000
 BOUNDS = {
-    "D from 1/2": 0.02,  # the most, within two deviations of the data's mean
+    "D from 1/2": 0.02,  # the most, within two sd of the data's mean
     "D from the best": 0.08,  # the mean over p_data, there
     "V from -log 4": 0.005,
     "JSD": 0.04,
-    "mean": 0.05,  # in deviations of the data
+    "mean": 0.05,  # in standard deviations of the data
     "deviation": 0.05,
 }
 

@@ -187,7 +187,7 @@ ABOVE = {
     "parity_tests": {"benchmarks"},
     "benchmarks": {"parity_tests"},
 }
-EXCEPTIONS = {"benchmarks/demo.py"}  # it shows the proof
+EXCEPTIONS = {"benchmarks/demo.py"}  # it shows that the twins agree
 
 
 @pytest.mark.parametrize("package", ABOVE)

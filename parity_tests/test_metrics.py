@@ -66,7 +66,7 @@ def test_parzen_in_blocks(rng, monkeypatch):
 
 
 def test_parzen_sigma_is_the_best_on_validation(rng):
-    """Samples of deviation .4 of one point: sigma comes out near it."""
+    """Samples at standard deviation .4 of one point: sigma is near it."""
     samples = np.zeros((1, 50))
     validation, test = rng.normal(0, 0.4, (2, 300, 50))
     found = parzen.estimate(samples, validation, test)
@@ -101,7 +101,7 @@ def _gaussian(rng, mean, covariance, n=50):
 
 
 def test_frechet_distance_in_closed_form(rng):
-    """Diagonal: |mean gap|^2 + sum of (deviation gap)^2."""
+    """Diagonal: |mean difference|^2 + sum of squared differences of sd."""
     a = _gaussian(rng, [0, 0, 0], np.diag([1.0, 4.0, 9.0]))
     b = _gaussian(rng, [1, 2, 0], np.diag([4.0, 4.0, 1.0]))
     assert frechet_distance(a, b) == pytest.approx(5 + 1 + 0 + 4, rel=1e-12)

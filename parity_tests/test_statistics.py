@@ -217,7 +217,7 @@ GAME = recipe(
 )
 SEEDS = range(12)
 # 3.4 standard errors of a difference of two means of twelve, from the
-# deviations over 36 seeds that were measured (.030 .020 .0017 .0016): equal
+# standard deviations measured over 36 seeds (.030 .020 .0017 .0016): equal
 # twins pass each two one-sided tests of level 5 % nine times in ten.
 MARGINS = {
     "discriminator_loss": 0.043,

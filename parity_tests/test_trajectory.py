@@ -76,7 +76,7 @@ def test_goldens_cover_what_they_say():
 
 @pytest.mark.parametrize("name", GOLDENS)
 def test_training_moved_every_weight(name):
-    """A state that stood still would make a replay prove nothing."""
+    """A state that stood still would make a replay show nothing."""
     trajectory = load(FOLDER / name)
     before, after = trajectory.read(0), trajectory.read(trajectory.steps)
     for tensor, array in before.items():

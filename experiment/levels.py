@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 # The test modules of parity_tests in order, and what each compares.
-RUNGS = {
+LEVELS = {
     "test_layers": "every layer and activation: forward and VJP",
     "test_rules": "initial weights, optimizers and schedules",
     "test_geometries": "convolutions of any geometry: forward and VJP",
@@ -24,13 +24,13 @@ RUNGS = {
 Measured = Mapping[str, Mapping[str, Mapping[str, float | None]]]
 
 
-def rung_rows(measured: Measured) -> list[list[str]]:
+def level_rows(measured: Measured) -> list[list[str]]:
     """A row for each test level: what it compares, how often, error, bound.
 
     The error shown is the one that comes nearest to its own bound.
     """
     rows = []
-    for name, what in RUNGS.items():
+    for name, what in LEVELS.items():
         found = [
             (error, bound)
             for test, gaps in measured.items()
