@@ -1,4 +1,4 @@
-"""Where two games part: iteration, player, phase, tensor, and what follows."""
+"""Where two games diverge: iteration, player, phase, tensor, what follows."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -19,7 +19,7 @@ class Parting(NamedTuple):
             where only batch statistics differ, which both move.
         kind: metrics, gradients, moments, weights or statistics.
         gap: its error and tensor.
-        growth: the largest gap of every iteration from the first on.
+        growth: the largest error of every iteration from the first on.
     """
 
     iteration: int
@@ -32,9 +32,9 @@ class Parting(NamedTuple):
         """One paragraph for a person."""
         course = ", ".join(f"{error:.1e}" for error in self.growth)
         return (
-            f"The twins part in iteration {self.iteration}, "
+            f"The twins diverge in iteration {self.iteration}, "
             f"{self.phase}: {self.kind} differ by {self.gap}.\n"
-            f"Largest gap of each iteration: {course}"
+            f"Largest error of each iteration: {course}"
         )
 
 
@@ -54,14 +54,14 @@ def accounts_of_twins(
 def diagnose(
     accounts: Iterable[tuple[Account, Account]], bound: float = 1e-12
 ) -> Parting | None:
-    """Follows two implementations until they part, and on to the end.
+    """Follows two implementations until they diverge, and on to the end.
 
     Args:
         accounts: of every iteration, of both, best in float64.
         bound: how far apart they may be.
 
     Returns:
-        Where they part, or None if they never do.
+        Where they diverge, or None if they never do.
     """
     first: tuple[int, str, str, Gap] | None = None
     growth: list[float] = []

@@ -1,8 +1,8 @@
-"""Drift: how far two runs part, iteration by iteration, at several seeds.
+"""Drift: how far two runs diverge, iteration by iteration, at several seeds.
 
 One seed says little. A unit within a rounding error of its ReLU's kink may
-land on either side of it, and from there two runs in float32 part; which seed
-has such a unit early is chance.
+land on either side of it, and from there two runs in float32 diverge; which
+seed has such a unit early is chance.
 """
 
 from collections.abc import Iterable
@@ -30,7 +30,7 @@ _COLORS = "#009e73", "#0072b2", "#d55e00"
 
 
 def measure_drift(seeds: Iterable[int], steps: int) -> Drift:
-    """The largest gap of the metrics at every iteration, in three comparisons.
+    """The largest error of the metrics at every iteration, in three comparisons.
 
     The recipe lecture, both sides from the same weights: JAX against PyTorch
     in float64 and in float32, and PyTorch against itself in float32, the

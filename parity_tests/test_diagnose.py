@@ -28,7 +28,7 @@ def test_place(name):
     assert f"iteration {found.iteration}" in str(found)
 
 
-def test_twins_that_agree_do_not_part():
+def test_twins_that_agree_do_not_diverge():
     accounts = accounts_of_twins(small_config(), small_data(), 3)
     assert diagnose(accounts) is None
 
@@ -47,13 +47,13 @@ IMPLEMENTATION = ["diagnose", "--steps", "3", "--implementation"]
 
 
 @pytest.mark.parametrize("recipe", ["mlp", "dcgan"])
-def test_an_implementation_that_is_sound(recipe, capsys):
+def test_an_implementation_that_is_correct(recipe, capsys):
     name = "parity_tests.nnx_replay:NNX"
     assert main([*IMPLEMENTATION, name, "--recipe", recipe]) == 0
     assert "agree" in capsys.readouterr().out
 
 
-def test_an_implementation_that_parts(capsys):
+def test_an_implementation_that_diverges(capsys):
     name = "parity_tests.test_trajectory:WrongSlope"
     assert main([*IMPLEMENTATION, name]) == 1
     shown = capsys.readouterr().out

@@ -44,7 +44,7 @@ RETIRED = {
     r"refus(e|es|ed|als?)|unusable": "excluded, unsupported, invalid",
     r"gates?": "validity check",
     r"(faster|plain|best|eager) forms?": "variant",
-    r"parting": "divergence",
+    r"parting|(twins|games|runs|they) part": "diverge, divergence",
     r"mend(s|ed)?|cures?|cured": "fix",
     r"planted": "injected",
     r"used up": "donated",
