@@ -30,7 +30,7 @@ _COLORS = "#009e73", "#0072b2", "#d55e00"
 
 
 def measure_drift(seeds: Iterable[int], steps: int) -> Drift:
-    """The largest error of the metrics at every iteration, in three comparisons.
+    """Largest error of the metrics at every iteration, in three comparisons.
 
     The recipe lecture, both sides from the same weights: JAX against PyTorch
     in float64 and in float32, and PyTorch against itself in float32, the

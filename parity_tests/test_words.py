@@ -1,12 +1,14 @@
 """The project's prose uses standard terms: no retired word comes back.
 
-Prose is Markdown, what the project's set-up files say and, of Python files,
-comments, docstrings and strings with a blank: messages and help. Names in
-code, keys of JSON files and whatever stands between backquotes are not prose.
+Prose is Markdown, also of notebooks, the page to play with, the set-up files
+and, of Python files, comments, docstrings and strings with a blank: messages
+and help. Names in code, keys of JSON files and whatever stands between
+backquotes are not prose.
 """
 
 import ast
 import io
+import json
 import re
 import tokenize
 from pathlib import Path
@@ -21,6 +23,7 @@ SCANNED = (
     "pyproject.toml",
     "benchmarks",
     "experiment",
+    "experiment/explore.html",
     "jax_gan",
     "parity_tests",
     "torch_ref",
@@ -93,17 +96,28 @@ def _files():
         found = [entry] if entry.is_file() else sorted(entry.rglob("*"))
         for path in found:
             name = path.relative_to(ROOT).as_posix()
-            known = path == entry or path.suffix in (".py", ".md")
+            known = path == entry or path.suffix in (".py", ".md", ".ipynb")
             if known and name not in EXCEPTIONS:
                 yield name
 
 
-def _prose(text, is_code):
+def _prose(text, suffix):
     """The prose of a file, without what is between backquotes."""
-    parts = _of_code(text) if is_code else [text]
+    parts = {".py": _of_code, ".ipynb": _of_notebook}.get(suffix, _whole)(text)
     # A line break is a blank, also between the lines of a comment.
     joined = re.sub(r"\s+#?\s*", " ", "\n\n".join(parts))
     return re.sub(r"`+[^`]*`+", "`", joined)
+
+
+def _whole(text):
+    return [text]
+
+
+def _of_notebook(text):
+    """Its Markdown."""
+    for cell in json.loads(text)["cells"]:
+        if cell["cell_type"] == "markdown":
+            yield "".join(cell["source"])
 
 
 def _of_code(text):
@@ -129,7 +143,8 @@ def _retired(prose):
 
 @pytest.mark.parametrize("name", list(_files()))
 def test_prose_has_no_retired_word(name):
-    prose = _prose((ROOT / name).read_text(), name.endswith(".py"))
+    path = ROOT / name
+    prose = _prose(path.read_text(), path.suffix)
     for file, phrase in ALLOWED:
         if file == name:
             assert phrase in prose, f"{phrase!r} is allowed without need"
@@ -149,14 +164,19 @@ def test_prose_has_no_retired_word(name):
     ],
 )
 def test_a_retired_word_in_code_is_found(text):
-    assert _retired(_prose(text, is_code=True))
+    assert _retired(_prose(text, ".py"))
 
 
 def test_a_retired_word_on_a_page_is_found():
-    assert _retired(_prose("The gates\nof a variant.", is_code=False))
+    assert _retired(_prose("The gates\nof a variant.", ".md"))
+
+
+def test_a_retired_word_in_a_notebook_is_found():
+    cell = {"cell_type": "markdown", "source": ["Both at\n", "once."]}
+    assert _retired(_prose(json.dumps({"cells": [cell]}), ".ipynb"))
 
 
 def test_names_and_keys_are_no_prose():
     text = 'busy = values["refused"]  # of ``gates``\n'
     text += '"""Example.\n\n    >>> busy(1)\n    """'
-    assert not _retired(_prose(text, is_code=True))
+    assert not _retired(_prose(text, ".py"))
