@@ -175,7 +175,7 @@ def _parser(name: str) -> argparse.ArgumentParser:
         help="show samples above their nearest training images",
         description="Draws samples, each above the training image nearest to "
         "it in pixels, black on white (the rightmost column of the paper's "
-        "Figure 2): what G knows by heart would show.",
+        "Figure 2). If G had memorised the data, they would be equal.",
     )
     neighbours.add_argument(
         "--n", type=int, default=40, help="number of samples"

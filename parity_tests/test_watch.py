@@ -115,8 +115,8 @@ def test_what_helps_is_what_the_run_does_not_do_yet():
     collapse = Collapse(51, 550, "D saturated")
     lecture = recipe("lecture", loss="saturating")
     found = describe_collapse(collapse, lecture)
-    for cure in ("--loss non-saturating", "--b2 .99", "--recipe digits"):
-        assert cure in found
+    for remedy in ("--loss non-saturating", "--b2 .99", "--recipe digits"):
+        assert remedy in found
     fast = recipe("lecture", learning_rate=0.5)
     found = describe_collapse(collapse, fast)
     assert "the recipe's --learning-rate 0.001" in found
@@ -153,7 +153,14 @@ def test_no_run_of_the_committed_study_is_named():
         assert _follow(*(course[name] for name in names)) is None
 
 
-LOST = ["--recipe", "lecture", "--loss", "saturating", "--sample-every", 500]
+COLLAPSES = [
+    "--recipe",
+    "lecture",
+    "--loss",
+    "saturating",
+    "--sample-every",
+    500,
+]
 
 
 @TWINS
@@ -161,7 +168,7 @@ def test_a_run_that_collapses(twin, tmp_path, capsys):
     """The minimax loss of recipe lecture: D is certain after 800 iterations."""
     out = tmp_path / "run"
     command = partial(_run, twin)
-    assert command("train", *LOST, "--steps", 1600, "--out", out) == 0
+    assert command("train", *COLLAPSES, "--steps", 1600, "--out", out) == 0
     said = capsys.readouterr().err
     found = run.load_collapse(out)
     assert said.count("collapsed at iteration") == 1
@@ -185,7 +192,7 @@ def test_a_run_that_collapses(twin, tmp_path, capsys):
 def test_stop_when_collapsed(tmp_path, capsys, refused):
     out = tmp_path / "run"
     options = ["--steps", 5000, "--out", out, "--stop-when-collapsed"]
-    assert _run(jax_gan, "train", *LOST, *options) == 1
+    assert _run(jax_gan, "train", *COLLAPSES, *options) == 1
     found = run.load_collapse(out)
     step, _ = run.load_checkpoint(out)
     assert step == found.noticed < 2000
@@ -202,13 +209,15 @@ def test_stop_when_collapsed(tmp_path, capsys, refused):
 def test_a_collapse_in_the_last_iterations_is_a_failure(tmp_path):
     out = tmp_path / "run"
     options = ["--steps", 1350, "--out", out, "--stop-when-collapsed"]
-    assert _run(jax_gan, "train", *LOST, *options) == 1
+    assert _run(jax_gan, "train", *COLLAPSES, *options) == 1
 
 
 def test_a_run_of_earlier_versions_is_watched_from_its_start(tmp_path, capsys):
     """Its metrics are there; its collapse was not written down."""
     out = tmp_path / "run"
-    assert _run(jax_gan, "train", *LOST, "--steps", 1600, "--out", out) == 0
+    assert (
+        _run(jax_gan, "train", *COLLAPSES, "--steps", 1600, "--out", out) == 0
+    )
     found = run.load_collapse(out)
     (out / "collapse.json").unlink()
     capsys.readouterr()
@@ -219,7 +228,7 @@ def test_a_run_of_earlier_versions_is_watched_from_its_start(tmp_path, capsys):
 
 def test_a_checkpoint_before_the_collapse_forgets_it(tmp_path):
     out = tmp_path / "run"
-    assert _run(jax_gan, "train", *LOST, "--steps", 50, "--out", out) == 0
+    assert _run(jax_gan, "train", *COLLAPSES, "--steps", 50, "--out", out) == 0
     run.save_collapse(out, Collapse(51, 550, "D saturated"))
     assert _run(jax_gan, "train", "--resume", out, "--steps", 100) == 0
     assert run.load_collapse(out) is None
@@ -238,7 +247,7 @@ def test_a_checkpoint_before_the_collapse_forgets_it(tmp_path):
 )
 def test_damaged_collapse_file(content, tmp_path, refused, capsys):
     out = tmp_path / "run"
-    assert _run(jax_gan, "train", *LOST, "--steps", 2, "--out", out) == 0
+    assert _run(jax_gan, "train", *COLLAPSES, "--steps", 2, "--out", out) == 0
     capsys.readouterr()
     path = out / "collapse.json"
     path.write_text(content)
@@ -249,7 +258,7 @@ def test_damaged_collapse_file(content, tmp_path, refused, capsys):
 
 def test_metrics_have_the_spread_of_the_samples(tmp_path):
     out = tmp_path / "run"
-    assert _run(jax_gan, "train", *LOST, "--steps", 120, "--out", out) == 0
+    assert _run(jax_gan, "train", *COLLAPSES, "--steps", 120, "--out", out) == 0
     lines = (out / "metrics.jsonl").read_text().splitlines()
     measured = {row["step"] for row in map(json.loads, lines) if _has(row)}
     assert measured == {50, 100, 120}
