@@ -3,6 +3,7 @@
 import json
 import re
 import tomllib
+from collections.abc import Callable
 from dataclasses import fields, replace
 from difflib import get_close_matches
 from functools import partial
@@ -23,7 +24,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
-_PARSERS = {
+_PARSERS: dict[str, Callable[[str], Any]] = {
     ".json": partial(json.loads, object_pairs_hook=_unique),
     ".toml": tomllib.loads,
 }
