@@ -82,7 +82,9 @@ def folder(tmp_path_factory):
     rng = np.random.default_rng(3)
     for name, array in state.items():
         if array.dtype == np.float32:
-            state[name] = rng.uniform(0.1, 1.0, array.shape).astype(np.float32)
+            low = 0.5 if name.endswith("/var") else -0.3
+            numbers = rng.uniform(low, low + 0.6, array.shape)
+            state[name] = numbers.astype(np.float32)
     run.save_checkpoint(folder, 7, state)
     return folder, config, state
 
