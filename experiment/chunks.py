@@ -95,7 +95,8 @@ def _advance(
     """Training on from iteration ``first``, by the config's stream."""
     if config.stream == "device":
         return twin.device_stream(config, data, device)
-    stream, train = Stream(config, data), train or twin.train
+    stream = Stream(config, data, twin.rows(config.batch_size))
+    train = train or twin.train
     return lambda game, first, count: train(
         game, twin.place(stream.batches(first, count), device)
     )

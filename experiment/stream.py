@@ -7,7 +7,7 @@ same numbers, and a resumed run is bit-identical to one that never stopped.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,10 +69,16 @@ def mask_units(
 
 @dataclass(frozen=True)
 class Stream:
-    """Batches of ``data`` for ``config``, a pure function of the step."""
+    """Batches of ``data`` for ``config``, a pure function of the step.
+
+    Of several processes each makes its ``rows`` of the same minibatches. Only
+    theirs are read from the data. The numbers of the others are drawn all the
+    same: where a row's begin depends on those before it.
+    """
 
     config: Config
     data: NDArray[np.floating]
+    rows: slice = field(default_factory=lambda: slice(None))
 
     def batch(self, step: int) -> Batch | DiscriminatorBatch:
         """What iteration ``step`` (from 0) consumes.
@@ -85,15 +91,16 @@ class Stream:
             return self._discriminator_batch(rng, (m,))
         return Batch(
             self._discriminator_batch(rng, (k, m)),
-            GeneratorBatch(_noise(config, rng, (m,)), self._masks(rng, (m,))),
+            GeneratorBatch(self._noise(rng, (m,)), self._masks(rng, (m,))),
         )
 
     def _discriminator_batch(
         self, rng: np.random.Generator, shape: tuple[int, ...]
     ) -> DiscriminatorBatch:
+        chosen = rng.integers(len(self.data), size=shape)
         return DiscriminatorBatch(
-            x=self.data[rng.integers(len(self.data), size=shape)],
-            z=_noise(self.config, rng, shape),
+            x=self.data[chosen[..., self.rows]],
+            z=self._noise(rng, shape),
             real_masks=self._masks(rng, shape),
             fake_masks=self._masks(rng, shape),
         )
@@ -102,13 +109,21 @@ class Stream:
         """``count`` iterations from ``first``, stacked on a leading axis."""
         return stack([self.batch(first + i) for i in range(count)])
 
+    def _noise(
+        self, rng: np.random.Generator, shape: tuple[int, ...]
+    ) -> NDArray[np.floating]:
+        return _noise(self.config, rng, shape)[..., self.rows, :]
+
     def _masks(
         self, rng: np.random.Generator, shape: tuple[int, ...]
     ) -> dict[str, NDArray[np.floating]]:
         layers = mask_units(self.config, self.data[0].size)
         return {
             name: np.where(
-                rng.random((*shape, units), np.float32) < keep, 1 / keep, 0
+                rng.random((*shape, units), np.float32)[..., self.rows, :]
+                < keep,
+                1 / keep,
+                0,
             ).astype(self.config.dtype)
             for name, (units, keep) in layers.items()
         }

@@ -16,8 +16,10 @@ import optax
 from jax import Array, lax
 from jax.flatten_util import ravel_pytree
 
+from experiment.errors import InputError
 from experiment.stream import length
 from jax_gan.game import Game, Player
+from jax_gan.parallel import pinned
 from jax_gan.train import Metrics, train
 
 Train = Callable[[Game, Any], tuple[Game, Metrics]]
@@ -100,9 +102,18 @@ def _unflattened(
     return replace(player, optimizer=optimizer, optimizer_state=state)
 
 
+def _by_steps(game: Game) -> Train:
+    if pinned(train, game) is not train:
+        raise InputError(
+            "--accelerate step is for one device: leave it out, or train on "
+            "one device"
+        )
+    return train_by_steps
+
+
 VARIANTS: dict[str, Callable[[Game], Train]] = {
-    "scan": lambda _: train,
-    "step": lambda _: train_by_steps,
-    "unroll-10": lambda _: train_unrolled,
-    "flat": lambda _: train_flat,
+    "scan": lambda game: pinned(train, game),
+    "step": _by_steps,
+    "unroll-10": lambda game: pinned(train_unrolled, game),
+    "flat": lambda game: pinned(train_flat, game),
 }

@@ -6,10 +6,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding
 from numpy.typing import NDArray
 
 from experiment.config import Config
 from experiment.errors import InputError
+from jax_gan.parallel import split
 
 
 def select_device(name: str, config: Config) -> jax.Device:
@@ -43,11 +45,14 @@ def select_device(name: str, config: Config) -> jax.Device:
         ) from error
 
 
-def place(batch: Any, device: jax.Device | None = None) -> Any:
+def place(batch: Any, device: Any = None) -> Any:
     """A batch of NumPy arrays, as arrays on the device; copies.
 
-    ``device_put`` alone would share NumPy's memory on a CPU.
+    ``device_put`` alone would share NumPy's memory on a CPU. Over several
+    devices of ``spread``, stacked batches are split.
     """
+    if isinstance(device, NamedSharding):
+        return split(batch, device)
     return jax.device_put(jax.tree.map(jnp.array, batch), device)
 
 

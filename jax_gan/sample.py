@@ -18,6 +18,7 @@ from experiment.stream import (
     mask_units,
 )
 from jax_gan.game import Game
+from jax_gan.parallel import copy_inside, local, split_inside
 from jax_gan.train import Metrics
 
 
@@ -26,7 +27,7 @@ def sample_images(game: Game, z: NDArray[np.floating]) -> NDArray[np.floating]:
 
     For one-dimensional data: numbers (n, 1) in the data's own range.
     """
-    images = np.array(game.generate(jnp.asarray(z)))
+    images = np.array(local(game).generate(jnp.asarray(z)))
     tanh = game.generator.network.config.output == "tanh"
     return (images + 1) / 2 if tanh else images
 
@@ -36,7 +37,7 @@ def discriminate(game: Game, x: NDArray[np.floating]) -> NDArray[np.floating]:
 
     What a logit says of that depends on the loss: ``losses.py``.
     """
-    return np.array(game.discriminate(jnp.asarray(x)))
+    return np.array(local(game).discriminate(jnp.asarray(x)))
 
 
 def sample_batch(
@@ -93,19 +94,30 @@ def device_stream(
     """
     data = jax.device_put(data, device)
     # The generator of the hardware: several times faster than the default.
-    key = random.key(config.seed, impl="rbg")
+    key = jax.device_put(random.key(config.seed, impl="rbg"), device)
     any_run = config.of_any_run()
     return lambda game, first, count: _run(
-        any_run, game, data, key, first, count
+        any_run, game, data, key, first, count, device
     )
 
 
-@partial(jax.jit, donate_argnames="game", static_argnames=("config", "count"))
+@partial(
+    jax.jit,
+    donate_argnames="game",
+    static_argnames=("config", "count", "device"),
+)
 def _run(
-    config: Config, game: Game, data: Array, key: Array, first: int, count: int
+    config: Config,
+    game: Game,
+    data: Array,
+    key: Array,
+    first: int,
+    count: int,
+    device: Any,
 ) -> tuple[Game, Metrics]:
     def iteration(game: Game, step: Array) -> tuple[Game, Metrics]:
         batch = sample_batch(config, data, random.fold_in(key, step))
-        return game.step(batch)
+        return game.step(split_inside(batch, device))
 
-    return lax.scan(iteration, game, first + jnp.arange(count))
+    result = lax.scan(iteration, game, first + jnp.arange(count))
+    return copy_inside(result, device)

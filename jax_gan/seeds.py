@@ -1,12 +1,14 @@
 """Games that differ only in the seed, batched over seeds."""
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from jax_gan.game import Game
 from jax_gan.train import Metrics, train
@@ -34,6 +36,35 @@ def train_seeds(game: Game, batches: Any) -> tuple[Game, Metrics]:
     return lax.platform_dependent(
         game, batches, cpu=_in_turn, default=jax.vmap(train)
     )
+
+
+def train_seeds_over(
+    devices: Any, game: Game, batches: Any
+) -> tuple[Game, Metrics]:
+    """``train_seeds`` with an equal share of the games on each device.
+
+    The devices exchange nothing: a game is what it is on one device.
+
+    Args:
+        devices: what ``spread`` gave, several in one process.
+        game: of ``stack_games``; as many games as the devices can share.
+        batches: stacked on a leading axis of games, then of iterations.
+
+    Returns:
+        Game and metrics with the leading axis split over the devices.
+    """
+    share = NamedSharding(devices.mesh, P("data"))
+    game, batches = jax.device_put((game, batches), share)
+    return _over(devices.mesh)(game, batches)
+
+
+@cache
+def _over(mesh: Mesh) -> Callable[[Game, Any], tuple[Game, Metrics]]:
+    share = P("data")
+    run = jax.shard_map(
+        train_seeds, mesh=mesh, in_specs=share, out_specs=share, check_vma=False
+    )
+    return jax.jit(run, donate_argnums=0)
 
 
 def _in_turn(game: Game, batches: Any) -> tuple[Game, Metrics]:

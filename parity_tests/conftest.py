@@ -18,6 +18,11 @@ _COMPILING = (
     "test_each_twin",
 )
 
+# Virtual devices of the tests that need several: before JAX starts, and it
+# starts here, so that no test can change it.
+jax.config.update("jax_num_cpu_devices", 4)
+jax.devices("cpu")
+
 Bounds = float | dict[str, float] | None
 _MEASURED: dict[str, dict[str, tuple[Gap, float | None]]] = {}
 

@@ -20,6 +20,14 @@ ONLY_JAX = {
     "many",
     "convolution.py": "XLA's own convolutions are slow on a CPU",
     "layers.py: Dense.__call__(self, h)": "PyTorch's own serves",
+    "parallel.py: copy_inside(tree, devices)": "no program of PyTorch's has "
+    "several devices",
+    "parallel.py: local(game)": "a process of PyTorch's has one device",
+    "parallel.py: pinned(train, game)": "a process of PyTorch's has one device",
+    "parallel.py: split(batches, devices)": "a process of PyTorch's has one "
+    "device",
+    "parallel.py: split_inside(batch, devices)": "no program of PyTorch's has "
+    "several devices",
     "game.py: Player.descend(self, gradients)": "JAX has computed them: "
     "value_and_grad",
     "optim.py: adam(config, player)": "Optax is given the weights later",
@@ -27,20 +35,26 @@ ONLY_JAX = {
     "optim.py: classical_momentum(config, player)": "Optax is given the "
     "weights later",
     "optim.py: VelocityState": "PyTorch's optimizer holds its state",
+    "seeds.py: train_seeds_over(devices, game, batches)": "a process of "
+    "PyTorch's has one device",
     "sample.py: sample_batch(config, data, key)": "a key, not a generator",
 }
 ONLY_TORCH = {
     "accelerate.py: compile_train(game, mode)": "JAX's train is jitted",
     "graphs.py": "JAX's scan is what CUDA graphs are for",
+    "launch.py": "a process of JAX's drives all devices",
     "momentum.py": "PyTorch's optimizers are classes",
     "game.py: Player.descend(self, loss)": "PyTorch computes gradients here",
     "optim.py: adam(config, player, parameters)": "PyTorch's owns them",
     "optim.py: sgd(config, player, parameters)": "PyTorch's owns them",
     "optim.py: classical_momentum(config, player, parameters)": "PyTorch's "
     "owns them",
+    "parallel.py: average_gradients(parameters)": "XLA adds the all-reduces",
+    "parallel.py: mean_over_processes(tensor)": "XLA adds the all-reduces",
     "sample.py: train_in_pieces(draw, train)": "a CUDA graph has as many "
     "iterations as were recorded",
-    "sample.py: sample_batch(config, data, rng)": "a generator, not a key",
+    "sample.py: sample_batch(config, data, rng, rows)": "a generator, not a "
+    "key; XLA splits the batch",
     "weights.py: named_parameters(network)": "JAX's are framework-neutral",
 }
 # The same thing under the name that each framework gives it.

@@ -18,6 +18,7 @@ from experiment.errors import InputError
 from experiment.stream import slices
 from torch_ref.game import Game
 from torch_ref.graphs import Train, graph_train
+from torch_ref.processes import processes
 from torch_ref.train import Metrics, train
 
 Variant = Callable[[Game], Train]
@@ -71,6 +72,24 @@ def _on_gpu(game: Game) -> bool:
     return next(game.generator.network.parameters()).is_cuda
 
 
+def _fastest(game: Game) -> Train:
+    """Plain over several processes, whose all-reduces no graph has shown."""
+    use_graph = _on_gpu(game) and processes() == 1
+    return graph_train(train, 10) if use_graph else train
+
+
+def _of_one_process(name: str, variant: Variant) -> Variant:
+    def checked(game: Game) -> Train:
+        if processes() > 1:
+            raise InputError(
+                f"--accelerate {name} is for one process: leave it out, or "
+                "train on one device"
+            )
+        return variant(game)
+
+    return checked
+
+
 def _of_gpus(name: str, variant: Variant) -> Variant:
     def checked(game: Game) -> Train:
         if not _on_gpu(game):
@@ -90,8 +109,11 @@ _OF_GPUS: dict[str, Variant] = {
     "compile-graph-10": lambda game: graph_train(compile_train(game), 10),
 }
 VARIANTS: dict[str, Variant] = {
-    "auto": lambda game: graph_train(train, 10) if _on_gpu(game) else train,
+    "auto": _fastest,
     "eager": lambda _: train,
-    "compile": compile_train,
-    **{name: _of_gpus(name, variant) for name, variant in _OF_GPUS.items()},
+    "compile": _of_one_process("compile", compile_train),
+    **{
+        name: _of_one_process(name, _of_gpus(name, variant))
+        for name, variant in _OF_GPUS.items()
+    },
 }

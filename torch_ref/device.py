@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from experiment.config import Config
 from experiment.errors import InputError
 from experiment.stream import map_arrays
+from torch_ref.parallel import mean_over_processes
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -42,5 +43,11 @@ def place(batch: Any, device: torch.device | None = None) -> Any:
 
 
 def fetch(metrics: Any) -> dict[str, NDArray]:
-    """Metrics as NumPy arrays, by name; waits until they are computed."""
-    return {k: value.cpu().numpy() for k, value in metrics._asdict().items()}
+    """Metrics as NumPy arrays, by name; waits until they are computed.
+
+    Of several processes, their means: those of the whole minibatch.
+    """
+    return {
+        k: mean_over_processes(value).cpu().numpy()
+        for k, value in metrics._asdict().items()
+    }

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from torch_ref.device import DTYPES
 from torch_ref.losses import Loss
+from torch_ref.parallel import average_gradients
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,9 @@ class Player:
         The other player's are not computed, as JAX does not compute them.
         """
         self.optimizer.zero_grad()
-        loss.backward(inputs=list(self.network.parameters()))
+        weights = list(self.network.parameters())
+        loss.backward(inputs=weights)
+        average_gradients(weights)
         self.optimizer.step()
 
 

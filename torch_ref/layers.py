@@ -5,8 +5,12 @@ the ``channels_last`` format, its fastest. Convolutions halve or double the
 image: kernel 4, stride 2, padding 1.
 """
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from torch_ref.parallel import mean_over_processes
+from torch_ref.processes import processes
 
 
 def leaky_relu(h: Tensor, slope: float) -> Tensor:
@@ -62,7 +66,29 @@ class BatchNorm(nn.BatchNorm2d):
 
     def forward(self, h: Float[Tensor, "m h w c"]) -> Float[Tensor, "m h w c"]:
         """(h - mean) / sqrt(variance + 1e-5), scaled and shifted."""
+        if self.training and processes() > 1:
+            return self._forward_over_processes(h)
         return _to_nhwc(super().forward(_to_nchw(h)))
+
+    def _forward_over_processes(self, h: Tensor) -> Tensor:
+        """The same by the statistics of all processes' rows.
+
+        PyTorch's ``SyncBatchNorm`` takes no tensor of a CPU. The variance is
+        that of the centred h, as PyTorch's own and XLA's are.
+        """
+        given, h = h.dtype, h.to(self.weight.dtype)
+        axes = tuple(range(h.ndim - 1))
+        mean = mean_over_processes(h.mean(axes))
+        var = mean_over_processes((h - mean).square().mean(axes))
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.momentum is not None
+        with torch.no_grad():
+            n = h.numel() // h.shape[-1] * processes()
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(var * (n / (n - 1)), self.momentum)
+        scale = self.weight * torch.rsqrt(var + self.eps)
+        return ((h - mean) * scale + self.bias).to(given)
 
 
 def _to_nchw(h: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from experiment.stream import (
 )
 from torch_ref.game import Game
 from torch_ref.graphs import Train, graph_train
+from torch_ref.processes import processes, rows
 from torch_ref.train import Metrics, train
 
 _PIECE = 10  # iterations of a graph
@@ -47,11 +48,15 @@ def _like(game: Game, array: NDArray[np.floating]) -> Tensor:
 
 
 def sample_batch(
-    config: Config, data: Tensor, rng: torch.Generator
+    config: Config,
+    data: Tensor,
+    rng: torch.Generator,
+    rows: slice = slice(None),
 ) -> Batch | DiscriminatorBatch:
     """The batch of one iteration, drawn by PyTorch's generator.
 
-    Distributed as ``experiment.stream.Stream.batch``, with other numbers.
+    Distributed as ``experiment.stream.Stream.batch``, with other numbers. Of
+    several processes each takes its rows of it.
     """
     k, m = config.k, config.batch_size
     like: Any = {"dtype": data.dtype, "device": data.device, "generator": rng}
@@ -59,13 +64,18 @@ def sample_batch(
     def noise(*shape: int) -> Tensor:
         shape = (*shape, config.noise_size)
         if config.noise == "normal":
-            return config.noise_scale * torch.randn(shape, **like)
-        return config.noise_scale * (2 * torch.rand(shape, **like) - 1)
+            z = torch.randn(shape, **like)
+        else:
+            z = 2 * torch.rand(shape, **like) - 1
+        return config.noise_scale * z[..., rows, :]
 
     def masks(*shape: int) -> dict[str, Tensor]:
         layers = mask_units(config, data[0].numel())
         return {
-            name: (torch.rand(*shape, n, **like) < keep).to(data.dtype) / keep
+            name: (torch.rand(*shape, n, **like)[..., rows, :] < keep).to(
+                data.dtype
+            )
+            / keep
             for name, (n, keep) in layers.items()
         }
 
@@ -74,7 +84,7 @@ def sample_batch(
             len(data), shape, device=data.device, generator=rng
         )
         return DiscriminatorBatch(
-            x=data[chosen],
+            x=data[chosen[..., rows]],
             z=noise(*shape),
             real_masks=masks(*shape),
             fake_masks=masks(*shape),
@@ -101,9 +111,9 @@ def device_stream(
         # Odd multiples of the seed: no two steps of a run share 32 bits,
         # which is all that the CPU's generator takes.
         rng.manual_seed((config.seed * 0x9E3779B1 + step) % 2**32)
-        return sample_batch(config, on_device, rng)
+        return sample_batch(config, on_device, rng, rows(config.batch_size))
 
-    if on_device.is_cuda:
+    if on_device.is_cuda and processes() == 1:
         return train_in_pieces(draw, graph_train(train, _PIECE))
 
     def run(game: Game, first: int, count: int) -> tuple[Game, Metrics]:

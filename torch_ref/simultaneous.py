@@ -6,6 +6,7 @@ with the paper takes both gradients at the same old weights, on one fake batch.
 
 from experiment.stream import DiscriminatorBatch
 from torch_ref.game import Game
+from torch_ref.parallel import average_gradients
 from torch_ref.train import Metrics
 
 
@@ -32,6 +33,7 @@ def simultaneous_step(
         player.optimizer.zero_grad()
         weights = list(player.network.parameters())
         value.backward(inputs=weights, retain_graph=player is D)
+        average_gradients(weights)
     D.optimizer.step()
     G.optimizer.step()
 
