@@ -1,16 +1,16 @@
 """One command line for both twins: from a recipe to a judged run."""
 
 import argparse
+import sys
 from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from experiment.config import Config
-from experiment.errors import InputError
 from experiment.parser import Parser, add_data, run_command
-from experiment.recipe_file import find_recipe
 from experiment.recipes import DEFAULT, RECIPES
+from experiment.train_options import check_train, needs_processes
 
 # Nothing here imports a framework: --help and bad options answer quickly.
 
@@ -36,13 +36,17 @@ def main(name: str, arguments: list[str] | None = None) -> int:
     0 when it is done, 1 when the run stopped since its game had collapsed, 2 on
     bad input (after one line on stderr), 130 when the user stopped it.
     """
-    options = _parser(name).parse_args(arguments)
-    return run_command(lambda: _run(name, options))
+    given = sys.argv[1:] if arguments is None else arguments
+    options = _parser(name).parse_args(given)
+    return run_command(lambda: _run(name, options, given))
 
 
-def _run(name: str, options: argparse.Namespace) -> int:
+def _run(name: str, options: argparse.Namespace, arguments: list[str]) -> int:
     if options.command == "train":
-        _check(options)
+        check_train(options)
+        if needs_processes(name, options):
+            module = import_module("torch_ref.launch")
+            return module.launch(options.devices, options.device, arguments)
     commands = import_module("experiment.commands")
     twin = import_module(f"{name}.api")
     return getattr(commands, options.command)(twin, options)
@@ -103,6 +107,19 @@ def _parser(name: str) -> argparse.ArgumentParser:
     )
     add_data(how)
     _add_device(how)
+    how.add_argument(
+        "--devices",
+        type=int,
+        metavar="N",
+        help="devices that train the game together, each with an equal share "
+        "of every minibatch; without a GPU, N "
+        + (
+            "virtual ones of the CPU"
+            if name == "jax_gan"
+            else "processes on the CPU"
+        )
+        + " (default: 1, or all of those that a launcher starts)",
+    )
 
     sample = commands.add_parser(
         "sample",
@@ -264,41 +281,3 @@ def _add_device(group: Any) -> None:
         metavar="{auto,cpu,gpu}",
         help="where to compute (default: auto, the best available)",
     )
-
-
-def _check(options: argparse.Namespace) -> None:
-    """Checks what needs no data; adds ``changes``, and ``config`` if new.
-
-    Raises:
-        InputError: a value is out of its range, or two options contradict
-            each other.
-    """
-    if options.resume and options.out:
-        raise InputError(
-            f"--out {options.out}: a resumed run stays in its folder, "
-            f"{options.resume}; leave --out out"
-        )
-    if options.resume and options.initial_weights:
-        raise InputError(
-            f"--initial-weights {options.initial_weights}: a resumed run has "
-            "its weights; leave one of the two out"
-        )
-    if options.epochs is not None and options.steps is not None:
-        raise InputError(
-            f"--epochs {options.epochs} and --steps {options.steps} both say "
-            "how long: leave one out"
-        )
-    if options.epochs is not None and not 0 < options.epochs <= 1e6:
-        raise InputError(
-            f"epochs is {options.epochs}: it must be a positive number, at "
-            "most 1,000,000"
-        )
-    values = {item.name: getattr(options, item.name) for item in fields(Config)}
-    options.changes = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in values.items()
-        if value is not None
-    }
-    if options.resume is None:
-        changes = dict(options.changes)
-        options.config = find_recipe(changes.pop("recipe", DEFAULT), **changes)

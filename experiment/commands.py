@@ -1,9 +1,8 @@
 """What each command of the twins' command line does."""
 
 import argparse
+import os
 from dataclasses import asdict, fields, replace
-from datetime import datetime
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -17,92 +16,62 @@ from experiment.config import Config
 from experiment.errors import InputError
 from experiment.explore import explore_page
 from experiment.export import save_network
+from experiment.followers import follow
 from experiment.outputs import check_outputs
+from experiment.peers import Peers
+from experiment.processes import find_place
 from experiment.recipe_file import find_recipe
 from experiment.recipes import starts_of
-from experiment.restore import load_game, restored
+from experiment.restore import load_game
+from experiment.start import (
+    create_game,
+    load_inputs,
+    open_folder,
+    resume_after_failure,
+)
 from experiment.stream import fixed_noise
 from experiment.training import run_training
 from experiment.watch import Collapse, describe_collapse
 
-# What may differ between a run and its continuation.
-_FREE_ON_RESUME = ("steps", "sample_every")
-
-
-def _resumed_config(folder: Path, changes: dict[str, Any]) -> Config:
-    """The config of a run folder, with the changes that a run may take."""
-    config = run.load_config(folder)
-    for name, value in changes.items():
-        before = getattr(config, name)
-        if value != before and name not in _FREE_ON_RESUME:
-            option = name.replace("_", "-")
-            raise InputError(
-                f"--{option} {value} is not that of {folder}, which has "
-                f"{option} {before}: leave it out, or retrain from scratch"
-            )
-    return replace(config, **changes)
-
 
 def train(twin: ModuleType, options: argparse.Namespace) -> int:
-    """Trains a recipe into a run folder, or resumes one."""
-    config = (
-        _resumed_config(options.resume, options.changes)
-        if options.resume
-        else options.config
-    )
-    data = datasets.load(config, options.data_dir, options.download)
-    if options.epochs is not None:
-        steps = options.epochs * len(data) / (config.k * config.batch_size)
-        config = replace(config, steps=max(1, round(steps)))
-    if options.accelerate and config.stream == "device":
-        raise InputError(
-            f"--accelerate {options.accelerate}: a stream on the device has "
-            "its own training loop; leave it out, or take --stream shared"
-        )
-    variant = options.accelerate or next(iter(twin.VARIANTS))
-    device = twin.select_device(options.device, config)
-    game = twin.create(config, data, device)
+    """Trains a recipe into a run folder, or resumes one.
 
-    if options.resume:
-        folder = options.resume
-        step, state = run.load_checkpoint(folder)
-        if step >= config.steps:
-            raise InputError(
-                f"--steps is {config.steps}, and {folder} has {step} "
-                "iterations already: give a larger --steps"
-            )
-        collapse = run.load_collapse(folder)
-        if collapse and options.stop_when_collapsed:
-            raise InputError(
-                f"{folder} {collapse}. To resume all the same, leave "
-                "--stop-when-collapsed out"
-            )
-        game = restored(twin, game, state, folder)
-        advance = twin.VARIANTS[variant](game)
-        run.save_config(folder, config)
-    else:
-        origin = options.initial_weights
-        if origin:
-            first, state = run.load_checkpoint(origin)
-            game = _with_weights(twin, game, state, origin)
-        step, advance = 0, twin.VARIANTS[variant](game)
-        now = datetime.now().strftime("%Y%m%d-%H%M%S")
-        default = Path("runs") / f"{twin.__package__}-{config.recipe}-{now}"
-        folder = options.out or default
-        run.create_folder(folder, config)
-        if origin:
-            run.save_origin(folder, origin, first)
-    outcome = run_training(
-        twin,
-        config,
-        data,
-        device,
-        game,
-        folder,
-        step,
-        advance,
-        options.stop_when_collapsed,
+    Of several processes, one writes and speaks.
+    """
+    place = find_place(twin.__package__ or "", os.environ)
+    twin.join(place, options.devices)
+    peers = Peers(twin, place)
+    resume_after_failure(options)
+    # Each step ends in all processes before one takes the next.
+    inputs = peers.together(lambda: load_inputs(options))
+    config, data, step, state, _ = inputs
+    peers.together(lambda: peers.require_same(config, data, state))
+    device, game, advance = peers.together(
+        lambda: create_game(twin, options, place, inputs)
     )
+    folder = peers.together(
+        lambda: open_folder(twin, options, inputs) if peers.writes else None
+    )
+    try:
+        if not peers.writes:
+            follow(twin, config, data, device, game, step, advance, peers)
+            return 0
+        outcome = run_training(
+            twin,
+            config,
+            data,
+            device,
+            game,
+            folder,
+            step,
+            advance,
+            options.stop_when_collapsed,
+            peers,
+        )
+    except RuntimeError as error:
+        peers.explain(error)
+        raise
     if np.isfinite(outcome.images_per_second):
         speed = f"{outcome.images_per_second:,.0f} images/s"
         print(f"{speed}, without compilation")
@@ -111,20 +80,6 @@ def train(twin: ModuleType, options: argparse.Namespace) -> int:
         print(folder / name)
     collapsed = run.load_collapse(folder) is not None
     return int(options.stop_when_collapsed and collapsed)
-
-
-def _with_weights(twin: ModuleType, game: Any, state: Any, origin: Path) -> Any:
-    """The game with the weights and statistics of another run's state."""
-    fresh = twin.to_numpy(game)
-    taken = {k: v for k, v in state.items() if "/optimizer/" not in k}
-    kept = {k: v for k, v in fresh.items() if "/optimizer/" in k}
-    try:
-        return twin.from_numpy(game, taken | kept)
-    except InputError as error:
-        raise InputError(
-            f"--initial-weights {origin}: {error}; take a run of the same "
-            "networks, or give the options that made them"
-        ) from error
 
 
 def _game_of(

@@ -26,6 +26,24 @@ def restored(twin: ModuleType, game: Any, state: Any, folder: Path) -> Any:
         ) from error
 
 
+def with_weights(twin: ModuleType, game: Any, state: Any, origin: Path) -> Any:
+    """The game with the weights and statistics of another run's state.
+
+    Raises:
+        InputError: they are of other networks.
+    """
+    fresh = twin.to_numpy(game)
+    taken = {k: v for k, v in state.items() if "/optimizer/" not in k}
+    kept = {k: v for k, v in fresh.items() if "/optimizer/" in k}
+    try:
+        return twin.from_numpy(game, taken | kept)
+    except InputError as error:
+        raise InputError(
+            f"--initial-weights {origin}: {error}; take a run of the same "
+            "networks, or give the options that made them"
+        ) from error
+
+
 def load_game(
     twin: ModuleType, folder: Path, device: str
 ) -> tuple[Config, int, Any]:

@@ -79,6 +79,15 @@ class StopRequest:
         """Whether a signal has been heard."""
         return self._number is not None
 
+    @property
+    def number(self) -> int | None:
+        """The number of the signal that has been heard, if any."""
+        return self._number
+
+    def adopt(self, number: int) -> None:
+        """Takes a signal that another process of the run has heard."""
+        self._number = number
+
     def stop(self) -> None:
         """Ends the run, if that was asked for.
 

@@ -25,6 +25,7 @@ from experiment import figures, run
 from experiment.chunks import DivergedError, iterate, require_finite
 from experiment.config import Config
 from experiment.errors import InputError
+from experiment.peers import Peers
 from experiment.recipes import starts_of
 from experiment.signals import StopRequest
 from experiment.stream import fixed_noise
@@ -60,6 +61,7 @@ def run_training(
     step: int,
     train: Callable | None = None,
     stop_when_collapsed: bool = False,
+    peers: Peers | None = None,
 ) -> Outcome:
     """Trains ``game`` from iteration ``step`` to ``config.steps``.
 
@@ -76,6 +78,7 @@ def run_training(
         step: iterations so far.
         train: a variant of the twin's ``train``; default: ``train`` itself.
         stop_when_collapsed: end with a checkpoint if the game collapses.
+        peers: the other processes of the run; default: there are none.
 
     Raises:
         DivergedError: a loss, or a sample, is not finite any more.
@@ -86,7 +89,8 @@ def run_training(
     log = run.MetricsLog(folder, step)
     progress = _Progress(console, config, step)
     saved = step if step else None
-    stop = StopRequest(lambda text: _say(console, text))
+    peers = peers or Peers(twin)
+    stop = StopRequest(peers.heard(lambda text: _say(console, text)))
     watch = Watch(data_spread(config, data), config.loss)
     past = watch.follow(run.load_metrics(folder))
     collapse = run.load_collapse(folder)
@@ -114,6 +118,7 @@ def run_training(
                         said += ". The run ends here (--stop-when-collapsed)"
                     _say(console, said)
                 ends = step == config.steps or (found and stop_when_collapsed)
+                ends = peers.agree(stop, bool(ends))
                 due = step % config.sample_every == 0
                 if stop.asked or ends or due:
                     state = twin.to_numpy(game)
@@ -121,12 +126,15 @@ def run_training(
                     require_finite(state, step)
                     run.save_checkpoint(folder, step, state)
                     saved = step
+                if stop.asked or ends:
+                    peers.leave()
                 stop.stop()
                 if ends or due:
                     _save_images(twin, config, data, game, folder, step)
                 if ends:
                     break
     except DivergedError as error:
+        peers.leave()
         reason = str(error)
         if config.loss == "saturating":
             reason += ", or take --loss non-saturating"

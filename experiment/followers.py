@@ -1,0 +1,48 @@
+"""What the processes of a run do that neither write nor speak."""
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiment.chunks import DivergedError, iterate
+from experiment.config import Config
+from experiment.peers import Peers
+from experiment.signals import StopRequest
+
+
+def follow(
+    twin: ModuleType,
+    config: Config,
+    data: NDArray[np.floating],
+    device: Any,
+    game: Any,
+    step: int,
+    train: Callable,
+    peers: Peers,
+) -> None:
+    """Trains along with process 0, until that has its last checkpoint.
+
+    Args:
+        twin: the module that the game is of.
+        config: the experiment.
+        data: its training set.
+        device: what ``spread`` gave.
+        game: the game after iteration ``step``.
+        step: iterations so far.
+        train: a variant of the twin's ``train``.
+        peers: all processes.
+    """
+    stop = StopRequest(peers.heard(lambda text: None))
+    chunks = iterate(twin, config, data, device, game, step, train)
+    try:
+        with stop:
+            for _, history, _ in chunks:
+                last = int(history["step"][-1]) == config.steps
+                if peers.agree(stop, last) or stop.asked:
+                    break
+            peers.leave()
+    except DivergedError:  # in all processes; process 0 says it
+        peers.leave()
