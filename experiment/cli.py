@@ -4,17 +4,22 @@ import argparse
 from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 from experiment.config import Config
 from experiment.errors import InputError
 from experiment.parser import Parser, add_data, run_command
 from experiment.recipe_file import find_recipe
-from experiment.recipes import DEFAULT, RECIPES
+from experiment.recipes import DEFAULT
+from experiment.train_options import (
+    KNOWN,
+    NEWEST,
+    add_config,
+    add_life,
+    check_life,
+)
 
 # Nothing here imports a framework: --help and bad options answer quickly.
-
-_KNOWN = f"{', '.join(RECIPES)}, or a .json or .toml file of your own"
 # The names of each twin's VARIANTS.
 VARIANTS = {
     "jax_gan": ("scan", "step", "unroll-10", "flat"),
@@ -34,7 +39,7 @@ def main(name: str, arguments: list[str] | None = None) -> int:
     """Runs a command with the twin of this name; returns the exit status.
 
     0 when it is done, 1 when the run stopped since its game had collapsed, 2 on
-    bad input (after one line on stderr), 130 when the user stopped it.
+    bad input (after one line on stderr); others as of ``run_command``.
     """
     options = _parser(name).parse_args(arguments)
     return run_command(lambda: _run(name, options))
@@ -43,7 +48,8 @@ def main(name: str, arguments: list[str] | None = None) -> int:
 def _run(name: str, options: argparse.Namespace) -> int:
     if options.command == "train":
         _check(options)
-    commands = import_module("experiment.commands")
+    of = "info" if options.command == "info" else "commands"
+    commands = import_module(f"experiment.{of}")
     twin = import_module(f"{name}.api")
     return getattr(commands, options.command)(twin, options)
 
@@ -63,16 +69,22 @@ def _parser(name: str) -> argparse.ArgumentParser:
         "train",
         help="train a recipe into a run folder",
         description="Trains a recipe and writes a run folder: samples and "
-        "their GIF, curves, metrics.jsonl, TensorBoard events, a checkpoint. "
+        "their GIF, curves, metrics.jsonl, TensorBoard events, checkpoints. "
         "Options below the recipe change one of its choices each.",
         epilog=f"Example: python -m {name} train --recipe lecture --steps "
         "2000 --out runs/first",
     )
-    _add_config(train)
+    add_config(train)
     how = train.add_argument_group("where and how")
     how.add_argument("--out", type=Path, help="run folder to create")
     how.add_argument(
-        "--resume", type=Path, metavar="DIR", help="run folder to resume"
+        "--resume",
+        type=Path,
+        nargs="?",
+        const=NEWEST,
+        metavar="DIR",
+        help="run folder to resume; without a name the newest interrupted one "
+        "in runs",
     )
     how.add_argument(
         "--initial-weights",
@@ -103,6 +115,7 @@ def _parser(name: str) -> argparse.ArgumentParser:
     )
     add_data(how)
     _add_device(how)
+    add_life(train)
 
     sample = commands.add_parser(
         "sample",
@@ -233,27 +246,9 @@ def _parser(name: str) -> argparse.ArgumentParser:
         "the size of both networks.",
     )
     of = info.add_mutually_exclusive_group()
-    of.add_argument("--recipe", default=DEFAULT, help=_KNOWN)
+    of.add_argument("--recipe", default=DEFAULT, help=KNOWN)
     of.add_argument("--run", type=Path, metavar="DIR", help="run folder")
     return parser
-
-
-def _add_config(parser: argparse.ArgumentParser) -> None:
-    """An option for each field of Config, by its type and its help."""
-    group = parser.add_argument_group("the experiment")
-    for item in fields(Config):
-        option: dict[str, Any] = {"help": item.metadata["help"]}
-        known = get_args(item.type) if get_origin(item.type) is Literal else ()
-        if item.name == "recipe":
-            option["help"] += f": {_KNOWN} (default: {DEFAULT})"
-        elif get_origin(item.type) is tuple:
-            option.update(type=int, nargs="+", metavar="N")
-        elif known:
-            option["metavar"] = "{" + ",".join(known) + "}"
-        else:
-            option["type"] = int if item.type is int else float
-            option["metavar"] = "N" if item.type is int else "X"
-        group.add_argument(f"--{item.name.replace('_', '-')}", **option)
 
 
 def _add_device(group: Any) -> None:
@@ -293,6 +288,7 @@ def _check(options: argparse.Namespace) -> None:
             f"epochs is {options.epochs}: it must be a positive number, at "
             "most 1,000,000"
         )
+    check_life(options)
     values = {item.name: getattr(options, item.name) for item in fields(Config)}
     options.changes = {
         name: tuple(value) if isinstance(value, list) else value

@@ -1,15 +1,14 @@
 """What each command of the twins' command line does."""
 
 import argparse
-from dataclasses import asdict, fields, replace
+from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from experiment import data as datasets
 from experiment import figures, run
@@ -17,114 +16,60 @@ from experiment.config import Config
 from experiment.errors import InputError
 from experiment.explore import explore_page
 from experiment.export import save_network
+from experiment.info import print_collapse
+from experiment.lock import hold
 from experiment.outputs import check_outputs
-from experiment.recipe_file import find_recipe
-from experiment.recipes import starts_of
-from experiment.restore import load_game, restored
+from experiment.restore import load_game
+from experiment.resume import find_folder, resumed_config, settings_of
 from experiment.stream import fixed_noise
-from experiment.training import run_training
-from experiment.watch import Collapse, describe_collapse
-
-# What may differ between a run and its continuation.
-_FREE_ON_RESUME = ("steps", "sample_every")
-
-
-def _resumed_config(folder: Path, changes: dict[str, Any]) -> Config:
-    """The config of a run folder, with the changes that a run may take."""
-    config = run.load_config(folder)
-    for name, value in changes.items():
-        before = getattr(config, name)
-        if value != before and name not in _FREE_ON_RESUME:
-            option = name.replace("_", "-")
-            raise InputError(
-                f"--{option} {value} is not that of {folder}, which has "
-                f"{option} {before}: leave it out, or retrain from scratch"
-            )
-    return replace(config, **changes)
+from experiment.train_run import Training
+from experiment.training import products
 
 
 def train(twin: ModuleType, options: argparse.Namespace) -> int:
     """Trains a recipe into a run folder, or resumes one."""
-    config = (
-        _resumed_config(options.resume, options.changes)
-        if options.resume
-        else options.config
-    )
-    data = datasets.load(config, options.data_dir, options.download)
-    if options.epochs is not None:
-        steps = options.epochs * len(data) / (config.k * config.batch_size)
-        config = replace(config, steps=max(1, round(steps)))
-    if options.accelerate and config.stream == "device":
-        raise InputError(
-            f"--accelerate {options.accelerate}: a stream on the device has "
-            "its own training loop; leave it out, or take --stream shared"
+    with ExitStack() as stack:
+        if options.resume:
+            folder = find_folder(options.resume)
+            stack.enter_context(hold(folder))
+            config = resumed_config(folder, options.changes)
+        else:
+            config = options.config
+            now = datetime.now().strftime("%Y%m%d-%H%M%S")
+            name = f"{twin.__package__}-{config.recipe}-{now}"
+            folder = options.out or Path("runs") / name
+        data = datasets.load(config, options.data_dir, options.download)
+        if options.epochs is not None:
+            steps = options.epochs * len(data) / (config.k * config.batch_size)
+            config = replace(config, steps=max(1, round(steps)))
+        if options.accelerate and config.stream == "device":
+            raise InputError(
+                f"--accelerate {options.accelerate}: a stream on the device "
+                "has its own training loop; leave it out, or take --stream "
+                "shared"
+            )
+        device = twin.select_device(options.device, config)
+        variant = options.accelerate or next(iter(twin.VARIANTS))
+        training = Training(twin, config, data, device, variant, folder)
+        if options.resume:
+            training.resume(options.stop_when_collapsed)
+            run.save_config(folder, config)
+        else:
+            training.begin(options.initial_weights)
+            run.make_folder(folder)
+            stack.enter_context(hold(folder))
+            run.create_folder(folder, config, training.origin)
+        outcome = training.run(
+            settings_of(options, folder), options.reduce_learning_rate
         )
-    variant = options.accelerate or next(iter(twin.VARIANTS))
-    device = twin.select_device(options.device, config)
-    game = twin.create(config, data, device)
-
-    if options.resume:
-        folder = options.resume
-        step, state = run.load_checkpoint(folder)
-        if step >= config.steps:
-            raise InputError(
-                f"--steps is {config.steps}, and {folder} has {step} "
-                "iterations already: give a larger --steps"
-            )
-        collapse = run.load_collapse(folder)
-        if collapse and options.stop_when_collapsed:
-            raise InputError(
-                f"{folder} {collapse}. To resume all the same, leave "
-                "--stop-when-collapsed out"
-            )
-        game = restored(twin, game, state, folder)
-        advance = twin.VARIANTS[variant](game)
-        run.save_config(folder, config)
-    else:
-        origin = options.initial_weights
-        if origin:
-            first, state = run.load_checkpoint(origin)
-            game = _with_weights(twin, game, state, origin)
-        step, advance = 0, twin.VARIANTS[variant](game)
-        now = datetime.now().strftime("%Y%m%d-%H%M%S")
-        default = Path("runs") / f"{twin.__package__}-{config.recipe}-{now}"
-        folder = options.out or default
-        run.create_folder(folder, config)
-        if origin:
-            run.save_origin(folder, origin, first)
-    outcome = run_training(
-        twin,
-        config,
-        data,
-        device,
-        game,
-        folder,
-        step,
-        advance,
-        options.stop_when_collapsed,
-    )
     if np.isfinite(outcome.images_per_second):
         speed = f"{outcome.images_per_second:,.0f} images/s"
         print(f"{speed}, without compilation")
-    last = f"samples/{outcome.step:06d}.png"
-    for name in ("samples.gif", "curves.png", last):
-        print(folder / name)
+    for path in products(config, folder, outcome.step):
+        if path.exists():
+            print(path)
     collapsed = run.load_collapse(folder) is not None
     return int(options.stop_when_collapsed and collapsed)
-
-
-def _with_weights(twin: ModuleType, game: Any, state: Any, origin: Path) -> Any:
-    """The game with the weights and statistics of another run's state."""
-    fresh = twin.to_numpy(game)
-    taken = {k: v for k, v in state.items() if "/optimizer/" not in k}
-    kept = {k: v for k, v in fresh.items() if "/optimizer/" in k}
-    try:
-        return twin.from_numpy(game, taken | kept)
-    except InputError as error:
-        raise InputError(
-            f"--initial-weights {origin}: {error}; take a run of the same "
-            "networks, or give the options that made them"
-        ) from error
 
 
 def _game_of(
@@ -234,52 +179,6 @@ def evaluate(twin: ModuleType, options: argparse.Namespace) -> int:
     }
     path = run.save_evaluation(options.run, results)
     print_scores(scores, splits)
-    _print_collapse(collapse, config)
+    print_collapse(collapse, config)
     print(path)
     return 0
-
-
-def info(twin: ModuleType, options: argparse.Namespace) -> int:
-    """Shows every choice of a recipe or a run, and its networks."""
-    config = (
-        run.load_config(options.run)
-        if options.run
-        else find_recipe(options.recipe)
-    )
-    collapse = run.load_collapse(options.run) if options.run else None
-    origin = run.load_origin(options.run) if options.run else None
-    twin.select_device("auto", config)
-    blank = np.zeros((1, *datasets.sample_shape(config)), config.dtype)
-    state = twin.to_numpy(twin.create(config, blank))
-    console = Console(soft_wrap=True)
-    table = Table("choice", "value", "meaning", box=None)
-    for item in fields(Config):
-        table.add_row(
-            item.name.replace("_", "-"),
-            str(asdict(config)[item.name]),
-            item.metadata["help"],
-        )
-    console.print(table)
-    for side in ("generator", "discriminator"):
-        prefix = f"{side}/params/"
-        params = {k: v for k, v in state.items() if k.startswith(prefix)}
-        total = sum(array.size for array in params.values())
-        table = Table(side, "shape", "parameters", box=None)
-        for name, array in params.items():
-            shape = " x ".join(map(str, array.shape))
-            table.add_row(name.removeprefix(prefix), shape, f"{array.size:,}")
-        table.add_row("in all", "", f"{total:,}")
-        console.print()
-        console.print(table)
-    if origin:
-        path, iteration = origin
-        print(f"\nInitial weights: of {path} after iteration {iteration:,}.")
-    if starts := starts_of(config):
-        print(f"\n{starts}.")
-    _print_collapse(collapse, config)
-    return 0
-
-
-def _print_collapse(collapse: Collapse | None, config: Config) -> None:
-    if collapse:
-        print(f"\nThis run {describe_collapse(collapse, config)}")

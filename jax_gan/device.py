@@ -31,11 +31,11 @@ def select_device(name: str, config: Config) -> jax.Device:
     jax.config.update("jax_default_matmul_precision", "highest")
     try:
         return jax.devices(None if name == "auto" else name)[0]
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError) as error:
         if platforms := os.environ.get("JAX_PLATFORMS"):
             raise InputError(
                 f"--device {name}: JAX_PLATFORMS is {platforms!r}, and JAX "
-                "finds no such device; unset it, or take --device cpu without"
+                "finds no such device; unset it, or set it to cpu"
             ) from error
         raise InputError(
             f"--device {name}: JAX sees none here; take --device cpu, or "

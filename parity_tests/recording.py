@@ -24,6 +24,7 @@ from parity_tests.trajectory import (
     SIDES,
     VERSION,
     file_name,
+    index_digest,
     prefixed,
 )
 from torch_ref.weights import named_parameters, neutral
@@ -137,6 +138,7 @@ def _write(
         "conventions": CONVENTIONS,
         "files": files,
     }
+    index["sha256"] = index_digest(index)
     # A tensor's type and shape on one line.
     text = re.sub(
         r'\{\s*"dtype"[^{}]*\}|\[[^][{}]*\]',

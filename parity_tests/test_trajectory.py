@@ -302,6 +302,10 @@ DAMAGES = {
         _index(lambda index: index.update(precision="float32")),
         ["index.json", "'float32'"],
     ),
+    "another learning rate": (
+        _index(lambda index: index["config"].update(learning_rate=0.5)),
+        ["index.json", "other entries"],
+    ),
     "index hides a tensor": (
         _index(_hide),
         ["index.json", "000003/generator/z is absent"],

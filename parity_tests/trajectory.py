@@ -171,6 +171,12 @@ def _from_index(folder: Path, index: dict[str, Any]) -> Trajectory:
         expected = every | (wanted if step in states else {})
         _verify_layout(path, step, layouts[step], expected)
     digests = [files[file_name(step)]["sha256"] for step in range(steps + 1)]
+    # Not of earlier recordings.
+    if index.get("sha256", digest := index_digest(index)) != digest:
+        raise InputError(
+            f"{path} has other entries than were recorded (its SHA-256 "
+            "differs): record it again"
+        )
     return Trajectory(
         folder,
         config,
@@ -180,6 +186,13 @@ def _from_index(folder: Path, index: dict[str, Any]) -> Trajectory:
         tuple(layouts),
         tuple(digests),
     )
+
+
+def index_digest(index: Mapping[str, Any]) -> str:
+    """The SHA-256 of all entries but ``sha256``, as JSON with sorted names."""
+    entries = {k: v for k, v in index.items() if k != "sha256"}
+    text = json.dumps(entries, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def config_from(values: Mapping[str, Any]) -> Config:
