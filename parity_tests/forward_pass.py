@@ -14,7 +14,7 @@ Arrays = dict[Key, NDArray]
 
 
 class Pass(NamedTuple):
-    """The arrays of a pass, in neutral layouts.
+    """The arrays of a pass, in framework-neutral layouts.
 
     Attributes:
         activations: what each layer gave, in the order of the calls.

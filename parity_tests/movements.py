@@ -42,17 +42,17 @@ def movements(
     elif factor and kind == "moments" and not start.any():
         yield (
             f"{factor:.9g} times the reference after the first step: 1 - b, or "
-            "1 - momentum, or the gradient, is so many times as large"
+            "1 - momentum, or the gradient, is larger by that factor"
         )
     elif factor and kind == "moments":
         yield (
-            f"it moved {factor:.9g} times as far: 1 - b is so many times as "
-            "large"
+            f"it moved {factor:.9g} times as far: 1 - b is larger by that "
+            "factor"
         )
     elif factor:
         yield (
             f"it moved {factor:.9g} times as far, as with a learning rate, or "
-            "a bias correction, that is so many times as large"
+            "a bias correction, that is larger by that factor"
             f"{' (1 + momentum: Nesterov)' * (1 < factor < 2)}"
         )
     elif kind == "weights":

@@ -171,7 +171,7 @@ def neutral_path(path: str) -> str:
 
 
 def key_of(path: str) -> Key:
-    """The key of an array of a model in JAX, by its neutral path.
+    """The key of an array of a model in JAX, by its framework-neutral path.
 
     Example:
         >>> key_of("batch_stats/norm/var")

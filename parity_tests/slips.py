@@ -41,10 +41,10 @@ def flattened(kernel: NDArray) -> NDArray:
     return kernel.reshape(3, 4, 4, -1).transpose(1, 2, 0, 3).reshape(48, -1)
 
 
-def reordered_gates(kernel: NDArray) -> NDArray:
-    """Of an LSTM, [inputs, 4 units]: the second and the third."""
-    first, second, third, fourth = np.split(kernel, 4, 1)
-    return np.concatenate([first, third, second, fourth], 1)
+def swapped_queries(kernel: NDArray) -> NDArray:
+    """Of attention, [inputs, 3 units]: queries and keys change places."""
+    queries, keys, values = np.split(kernel, 3, 1)
+    return np.concatenate([keys, queries, values], 1)
 
 
 def moved_statistics(**port: Any) -> Callable[[Generator], Pair]:
