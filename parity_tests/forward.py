@@ -58,9 +58,9 @@ def check_forward(
             variables. Its numbers are replaced by those of ``torch_module``.
         names: what has another name in JAX, by PyTorch's: ``{"model/net/0":
             "model/Dense/0"}`` is for a layer, its weights and its output.
-        layouts: of what is not in the framework-neutral layout in PyTorch, by a regular
-            expression: ``{"input/0": transposed(0, 2, 3, 1)}`` is for images
-            with their channels first. Weights are named
+        layouts: of what is not in the framework-neutral layout in PyTorch, by
+            a regular expression: ``{"input/0": transposed(0, 2, 3, 1)}`` is
+            for images with their channels first. Weights are named
             ``model/hidden/kernel``, a layer's output ``model/hidden``, inputs
             ``input/0`` or ``input/x``, outputs ``output``, ``output/0`` or
             ``output/name``.
