@@ -10,6 +10,7 @@ from experiment.errors import InputError
 from experiment.parser import Parser, run_command
 from parity_tests.check_command import add_check
 from parity_tests.diagnose import Parting, accounts_of_twins, diagnose
+from parity_tests.injected import add_causes
 from parity_tests.replay import drive
 from parity_tests.small import small_config, small_data
 from parity_tests.trajectory_commands import (
@@ -51,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         add_record,
         add_replay,
         add_goldens,
+        add_causes,
     )
     for add in commands_of:
         add(commands)

@@ -151,9 +151,10 @@ class Comparison:
         """Raises InputError if the reference has a number that is not."""
         for place, array in reference.items():
             if is_float(array) and not np.isfinite(array).all():
+                when = f" in step {step}" if step else ""
                 raise InputError(
                     f"{place.kind} {place.name} of the reference is not "
-                    f"finite in step {step}"
+                    f"finite{when}"
                 )
 
     def require_deterministic(self, first: Arrays, second: Arrays) -> None:
@@ -196,9 +197,13 @@ class Comparison:
             if known is None or entry.excess > known.excess:
                 self.worst[place] = entry
             if entry.excess > 1 and place not in self.divergences:
-                before = self._before.get(place)
                 self.divergences[place] = Divergence(
-                    entry, place.phase, array, port[place], before
+                    entry,
+                    place.phase,
+                    array,
+                    port[place],
+                    self._before.get(place),
+                    _moments_of(place, reference),
                 )
         self.growth.append(max(errors))
         self._before = reference
@@ -231,3 +236,15 @@ class Comparison:
             ulps_of(theirs, ours),
             bound,
         )
+
+
+def _moments_of(place: Place, arrays: Arrays) -> dict[str, NDArray]:
+    """What an optimizer keeps of weights, by slot."""
+    if place.kind != "weights":
+        return {}
+    slots = {f"{place.name} ({slot})": slot for slot in ("m", "v")}
+    return {
+        slots[other.name]: array
+        for other, array in arrays.items()
+        if other.kind == "moments" and other.name in slots
+    }

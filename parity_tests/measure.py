@@ -40,6 +40,47 @@ def ulps_of(ours: NDArray, theirs: NDArray) -> float:
     return float(units.max(initial=0))
 
 
+def is_near(a: NDArray, b: NDArray) -> bool:
+    """Equal but for rounding, in units of the largest number."""
+    if a.shape != b.shape:
+        return False
+    size = max(np.abs(a).max(initial=0), np.abs(b).max(initial=0))
+    return bool(np.abs(a - b).max(initial=0) <= 1e-6 * size)
+
+
+def accounts_for(image: NDArray, a: NDArray, b: NDArray) -> bool:
+    """Whether what b should be is b, and nearer to it than a is."""
+    if not is_near(image, b):
+        return False
+    left, whole = np.abs(image - b), np.abs(a - b)
+    return bool(left.max(initial=0) <= 1e-3 * whole.max(initial=0))
+
+
+def factor_of(a: NDArray, b: NDArray) -> float | None:
+    """The f of b = f a, if there is one but 1.
+
+    Of one number alone there always is: then it explains nothing.
+    """
+    if np.count_nonzero(a) < 2:
+        return None
+    at = np.unravel_index(np.abs(a).argmax(), a.shape)
+    factor = float(b[at] / a[at])
+    if factor == 0 or np.isclose(factor, 1, rtol=1e-7):
+        return None
+    if not accounts_for(factor * a, a, b):
+        return None
+    return -1.0 if np.isclose(factor, -1, rtol=1e-7) else factor
+
+
+def sample_size(factor: float) -> int | None:
+    """The n of a factor n / (n - 1), or of its inverse."""
+    larger = max(factor, 1 / factor) if factor > 0 else 0.0
+    if not 1 < larger <= 1.5:
+        return None
+    n = larger / (larger - 1)
+    return round(n) if np.isclose(n, round(n), rtol=1e-5) else None
+
+
 def one_ulp_away(state: State, seed: int = 0) -> State:
     """The state with every weight one unit in the last place up or down.
 

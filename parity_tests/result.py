@@ -1,7 +1,7 @@
 """What a check of a pair found."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiment.pages import html_page, markdown_table
-from parity_tests.causes import explain, usual_causes
+from parity_tests.causes import explain
+from parity_tests.traps import usual_causes
 
 
 def _rounded(causes: Sequence[str]) -> tuple[str, ...]:
@@ -63,6 +64,7 @@ class Divergence:
         reference: the array of the reference.
         port: that of the port.
         before: the reference's before the step, of a state.
+        moments: the reference's after it by slot, of weights.
     """
 
     entry: ArrayError
@@ -70,6 +72,7 @@ class Divergence:
     reference: NDArray = field(repr=False)
     port: NDArray = field(repr=False)
     before: NDArray | None = field(default=None, repr=False)
+    moments: Mapping[str, NDArray] = field(default_factory=dict, repr=False)
 
     @property
     def causes(self) -> list[str]:
@@ -78,13 +81,16 @@ class Divergence:
         before = self.before
         if kind not in ("weights", "moments", "statistics"):
             before = None
-        return explain(self.reference, self.port, kind, name, before)
+        return explain(
+            self.reference, self.port, kind, name, before, self.moments
+        )
 
     def __str__(self) -> str:
         """One line for a person."""
         of = self.entry
+        step = f"step {of.step}, " if of.step else ""
         return (
-            f"step {of.step}, {self.phase}: {of.kind} {of.name} differs by "
+            f"{step}{self.phase}: {of.kind} {of.name} differs by "
             f"{of.error:.1e} (bound {of.bound:.1e})"
         )
 
@@ -150,30 +156,40 @@ class Result:
 
     @property
     def explanation(self) -> str:
-        """The cause of what differs first, if it is known.
-
-        It must account for all arrays of its phase and kind that differ. A
-        single number, such as a loss, has too many causes; then the next
-        kind of the same step speaks for it.
-        """
+        """The cause of what differs first, if it is known."""
         if self.first is None:
             return "nothing differs"
+        if causes := self._causes(self.first):
+            return f"explained by: {'; '.join(causes)}"
+        entry = self.first.entry
+        usual = usual_causes(self.first.phase, entry.kind, entry.name)
+        return f"cause unknown; usual here: {usual}"
+
+    def _causes(self, first: Divergence) -> list[str]:
+        """Causes of all arrays of the first phase and kind that differ.
+
+        A single number, such as a loss, has too many causes; then the next
+        kind of the same step speaks for it. Without steps, each array of a
+        checkpoint has its own cause, and later layers have that of the first.
+        """
+        if not self.coverage.steps:
+            return first.causes
         groups: dict[tuple[int, str, str], list[Divergence]] = {}
         for of in self.divergences:
             place = of.entry.step, of.phase, of.entry.kind
             groups.setdefault(place, []).append(of)
-        (step, *_), *_ = groups
         for (when, _, kind), group in groups.items():
             telling = [of for of in group if np.count_nonzero(of.reference) > 1]
-            if when != step or (not telling and kind != "metric"):
+            if when != first.entry.step or (not telling and kind != "metric"):
                 break
             if telling:
-                causes = {_rounded(of.causes) for of in telling}
-                if len(causes) == 1 and causes != {()}:
-                    return f"explained by: {'; '.join(telling[0].causes)}"
-                break
-        usual = usual_causes(self.first.entry.kind, self.first.entry.name)
-        return f"cause unknown; usual here: {usual}"
+                same = len({_rounded(of.causes) for of in telling}) == 1
+                return telling[0].causes if same else []
+        return []
+
+    def _with_causes(self, of: Divergence) -> str:
+        causes = [] if self.coverage.steps else of.causes
+        return f"{of}{': explained by: ' * bool(causes)}{'; '.join(causes)}"
 
     def raise_if(self) -> None:
         """Raises AssertionError with the whole text unless ``ok``."""
@@ -210,11 +226,11 @@ class Result:
         """The verdict, its cause, and what was compared."""
         if self.first is None:
             worst = max(self.errors, key=lambda entry: entry.excess)
+            step = f" after step {worst.step}" if worst.step else ""
             verdict = [
                 "The port agrees with the reference.",
                 f"Nearest to its bound: {worst.kind} {worst.name}, "
-                f"{worst.error:.1e} of {worst.bound:.1e} after step "
-                f"{worst.step}.",
+                f"{worst.error:.1e} of {worst.bound:.1e}{step}.",
             ]
         else:
             verdict = [
@@ -222,7 +238,7 @@ class Result:
                 f"{self.explanation}.",
             ]
             others = self.divergences[1:]
-            verdict += [f"Also: {other}" for other in others[:5]]
+            verdict += [f"Also: {self._with_causes(of)}" for of in others[:5]]
             if len(others) > 5:
                 verdict.append(f"and {len(others) - 5} more")
         if self.coverage.steps:
