@@ -209,7 +209,7 @@ from parity_tests.test_check import (
     _batches, _changed, _Doubled, _Extra, _Linear, _NotFinite, _Unused
 )
 
-def refused(call, error):
+def raises(call, error):
     try:
         call()
     except error:
@@ -217,17 +217,17 @@ def refused(call, error):
     raise SystemExit(f"{call.__code__.co_names} passed")
 
 w = {"w": np.ones(1)}
-refused(lambda: gap(w, {"w": np.full(1, np.nan)}), AssertionError)
-refused(lambda: gap(w, {"v": np.ones(1)}), AssertionError)
-refused(lambda: gap(w, w), AssertionError)
+raises(lambda: gap(w, {"w": np.full(1, np.nan)}), AssertionError)
+raises(lambda: gap(w, {"v": np.ones(1)}), AssertionError)
+raises(lambda: gap(w, w), AssertionError)
 off = {"d/buffers/var": np.ones(1)}, {"d/buffers/var": np.zeros(1)}
-refused(lambda: by_kind(*off), InputError)
+raises(lambda: by_kind(*off), InputError)
 pairs = (_Linear, _Extra), (_Linear, _Doubled), (_Unused, _Unused)
 for pair in pairs:
-    refused(lambda: check_pair(*pair, _batches()), InputError)
+    raises(lambda: check_pair(*pair, _batches()), InputError)
 result = check_pair(_Linear, _NotFinite, _batches())
-refused(result.raise_if, AssertionError)
-print("all refused", __debug__)
+raises(result.raise_if, AssertionError)
+print("all raised", __debug__)
 """
 
 
@@ -236,7 +236,7 @@ def test_silent_passes_are_errors_under_optimization():
     done = subprocess.run(
         [sys.executable, "-O", "-c", SILENT], capture_output=True, text=True
     )
-    assert done.stdout == "all refused False\n", done.stderr
+    assert done.stdout == "all raised False\n", done.stderr
 
 
 def test_a_replay_runs_no_reference(recorded):

@@ -1,4 +1,4 @@
-"""A twin as a side of a pair; each framework has a file of its own."""
+"""A twin as a side of a pair; each framework has its file."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
