@@ -13,6 +13,8 @@ from parity_tests.causes import explain
 from parity_tests.check import check_pair
 from parity_tests.checkpoint import check_checkpoint
 from parity_tests.forward import check_forward
+from parity_tests.recorded import replay
+from parity_tests.recorder import record
 from parity_tests.side import Event, Key, Layout, Taken, flattened, transposed
 from parity_tests.side_faults import check_faults
 
@@ -42,6 +44,8 @@ __all__ = [
     "check_pair",
     "explain",
     "flattened",
+    "record",
+    "replay",
     "transposed",
     *_OF,
 ]

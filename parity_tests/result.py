@@ -32,8 +32,8 @@ class ArrayError(NamedTuple):
         step: after which the error is largest against its bound.
         error: largest absolute difference, over the larger of 1 and the
             reference's largest absolute value.
-        absolute: largest absolute difference.
-        ulps: the same in units in the last place.
+        absolute: largest absolute difference of all steps.
+        ulps: the error in units in the last place.
         bound: of ``error``.
     """
 
@@ -105,6 +105,7 @@ class Coverage:
         metrics: their names.
         gradients: compared arrays over all steps.
         left_out: what was not compared, with the reason.
+        states: the steps after which the state was compared; None for all.
     """
 
     steps: int
@@ -112,6 +113,7 @@ class Coverage:
     metrics: tuple[str, ...]
     gradients: int
     left_out: tuple[str, ...]
+    states: int | None = None
 
     def __str__(self) -> str:
         """In one paragraph."""
@@ -119,9 +121,12 @@ class Coverage:
         metrics = ", ".join(self.metrics) or "none"
         lines = [f"Compared: {arrays}."]
         if self.steps:
+            when = ""
+            if self.states not in (None, self.steps):
+                when = f" after {self.states} of them"
             lines = [
-                f"Compared over {self.steps} steps: arrays: {arrays}; metrics: "
-                f"{metrics}; arrays of gradients: {self.gradients}."
+                f"Compared over {self.steps} steps: arrays{when}: {arrays}; "
+                f"metrics: {metrics}; arrays of gradients: {self.gradients}."
             ]
         lines += [f"Not compared: {what}." for what in self.left_out]
         return "\n".join(lines)
@@ -137,12 +142,14 @@ class Result:
         errors: of every array, the worst of all steps.
         coverage: what was compared.
         growth: the largest error of each step.
+        control: that of the control; empty if there was none.
     """
 
     divergences: tuple[Divergence, ...]
     errors: tuple[ArrayError, ...]
     coverage: Coverage
     growth: tuple[float, ...]
+    control: tuple[float, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -222,26 +229,36 @@ class Result:
         )
         path.write_text(html_page("A port against its reference", page, path))
 
-    def __str__(self) -> str:
-        """The verdict, its cause, and what was compared."""
+    @property
+    def verdict(self) -> str:
+        """Whether they agree, or where they diverge first and why."""
         if self.first is None:
             worst = max(self.errors, key=lambda entry: entry.excess)
             step = f" after step {worst.step}" if worst.step else ""
-            verdict = [
+            lines = [
                 "The port agrees with the reference.",
                 f"Nearest to its bound: {worst.kind} {worst.name}, "
                 f"{worst.error:.1e} of {worst.bound:.1e}{step}.",
             ]
         else:
-            verdict = [
+            lines = [
                 f"The port diverges in {self.first},",
                 f"{self.explanation}.",
             ]
             others = self.divergences[1:]
-            verdict += [f"Also: {self._with_causes(of)}" for of in others[:5]]
+            lines += [f"Also: {self._with_causes(of)}" for of in others[:5]]
             if len(others) > 5:
-                verdict.append(f"and {len(others) - 5} more")
+                lines.append(f"and {len(others) - 5} more")
         if self.coverage.steps:
-            course = ", ".join(f"{error:.1e}" for error in self.growth)
-            verdict.append(f"Largest error of each step: {course}")
-        return "\n".join([*verdict, str(self.coverage)])
+            lines.append(f"Largest error of each step: {_course(self.growth)}")
+        if self.control:
+            lines.append(f"That of the control: {_course(self.control)}")
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        """The verdict, and what was compared."""
+        return f"{self.verdict}\n{self.coverage}"
+
+
+def _course(errors: Sequence[float]) -> str:
+    return ", ".join(f"{error:.1e}" for error in errors)

@@ -34,7 +34,8 @@ def for_all(
         nonlocal worst
         found = check(**drawn)
         worst = max(worst, found)
-        assert found.error <= TOLERANCE, found
+        if not found.error <= TOLERANCE:
+            raise AssertionError(str(found))
 
     each()
     measured({"layer": worst}, TOLERANCE)
