@@ -132,7 +132,7 @@ class JaxSide:
                 if kind != "moments":
                     found += [
                         (Key(kind, part, path), number)
-                        for path, number in _paths(subtree)
+                        for path, number in paths_of(subtree)
                     ]
                     continue
                 kept, gradients = _of_optimizer(subtree)
@@ -213,7 +213,7 @@ class JaxSide:
         )
 
 
-def _paths(tree: Any) -> Iterator[tuple[str, int]]:
+def paths_of(tree: Any) -> Iterator[tuple[str, Any]]:
     """The leaves of a tree by framework-neutral path."""
     for path, leaf in tree_flatten_with_path(tree)[0]:
         yield _neutral_path(path), leaf
@@ -237,7 +237,7 @@ def _of_optimizer(
 
     def walk(node: Any) -> None:
         if isinstance(node, GradientsState):
-            gradients.update(_paths(node.gradients))
+            gradients.update(paths_of(node.gradients))
             walk(node.inner)
         elif hasattr(node, "_fields"):
             for field in node._fields:
@@ -250,7 +250,7 @@ def _of_optimizer(
                     )
                 else:
                     slot = _SLOTS.get(field, field)
-                    kept.extend((p, slot, n) for p, n in _paths(inside))
+                    kept.extend((p, slot, n) for p, n in paths_of(inside))
         elif isinstance(node, tuple | list):
             for inside in node:
                 walk(inside)
@@ -258,7 +258,7 @@ def _of_optimizer(
             for inside in node.values():
                 walk(inside)
         elif jax.tree.leaves(node):
-            kept.extend((p, "state", n) for p, n in _paths(node))
+            kept.extend((p, "state", n) for p, n in paths_of(node))
 
     walk(tree)
     return kept, gradients

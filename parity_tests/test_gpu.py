@@ -12,7 +12,7 @@ from experiment.errors import InputError
 from experiment.recipes import recipe
 from experiment.stream import Stream
 from parity_tests.compare import by_kind, gap
-from parity_tests.control import Reversed
+from parity_tests.twin import Iteration, reverse
 
 pytestmark = pytest.mark.gpu
 
@@ -52,7 +52,7 @@ def test_steps_on_a_gpu(twin, name, precision, digits, measured, request):
         pytest.skip(str(error))
     game = twin.create(config, data, device)
     reference, control = (torch_ref.create(config, data) for _ in range(2))
-    stream, backwards = Stream(config, data), Reversed(config, data)
+    stream = Stream(config, data)
     found, excused = [], []
     for number in range(STEPS):
         state = torch_ref.to_numpy(reference)
@@ -61,7 +61,7 @@ def test_steps_on_a_gpu(twin, name, precision, digits, measured, request):
         batch = stream.batch(number)
         game, metrics = game.step(twin.place(batch, device))
         reference, expected = reference.step(torch_ref.place(batch))
-        backward = torch_ref.place(backwards.batch(number))
+        backward = torch_ref.place(reverse(Iteration(batch)).batch)
         control, beside = control.step(backward)
         wanted = torch_ref.fetch(expected), torch_ref.to_numpy(reference)
         found.append(_gaps(twin, game, metrics, *wanted))
