@@ -212,19 +212,17 @@ def _parser(name: str) -> argparse.ArgumentParser:
             "--seed", type=int, help="of the noise; default: the run's"
         )
         _add_device(command)
-    for command in (sample, neighbours):
+    kinds = {
+        sample: "PNG",
+        neighbours: "PNG",
+        interpolate: "PNG or GIF",
+        page: "HTML",
+        weights: "safetensors",
+    }
+    for command, kind in kinds.items():
         command.add_argument(
-            "--out", type=Path, required=True, help="PNG file to create"
+            "--out", type=Path, required=True, help=f"{kind} file to create"
         )
-    interpolate.add_argument(
-        "--out", type=Path, required=True, help="PNG or GIF file to create"
-    )
-    page.add_argument(
-        "--out", type=Path, required=True, help="HTML file to create"
-    )
-    weights.add_argument(
-        "--out", type=Path, required=True, help="safetensors file to create"
-    )
 
     info = commands.add_parser(
         "info",
