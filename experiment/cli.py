@@ -166,7 +166,6 @@ def _parser(name: str) -> argparse.ArgumentParser:
         "--network",
         choices=("generator", "discriminator"),
         default="generator",
-        metavar="{generator,discriminator}",
         help="which of the two (default: generator)",
     )
 
@@ -259,7 +258,6 @@ def _add_device(group: Any) -> None:
         "--device",
         choices=("auto", "cpu", "gpu"),
         default="auto",
-        metavar="{auto,cpu,gpu}",
         help="where to compute (default: auto, the best available)",
     )
 
