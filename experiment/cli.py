@@ -179,7 +179,6 @@ def _parser(name: str) -> argparse.ArgumentParser:
         "--network",
         choices=("generator", "discriminator"),
         default="generator",
-        metavar="{generator,discriminator}",
         help="which of the two (default: generator)",
     )
 
@@ -225,19 +224,17 @@ def _parser(name: str) -> argparse.ArgumentParser:
             "--seed", type=int, help="of the noise; default: the run's"
         )
         _add_device(command)
-    for command in (sample, neighbours):
+    kinds = {
+        sample: "PNG",
+        neighbours: "PNG",
+        interpolate: "PNG or GIF",
+        page: "HTML",
+        weights: "safetensors",
+    }
+    for command, kind in kinds.items():
         command.add_argument(
-            "--out", type=Path, required=True, help="PNG file to create"
+            "--out", type=Path, required=True, help=f"{kind} file to create"
         )
-    interpolate.add_argument(
-        "--out", type=Path, required=True, help="PNG or GIF file to create"
-    )
-    page.add_argument(
-        "--out", type=Path, required=True, help="HTML file to create"
-    )
-    weights.add_argument(
-        "--out", type=Path, required=True, help="safetensors file to create"
-    )
 
     info = commands.add_parser(
         "info",
@@ -256,7 +253,6 @@ def _add_device(group: Any) -> None:
         "--device",
         choices=("auto", "cpu", "gpu"),
         default="auto",
-        metavar="{auto,cpu,gpu}",
         help="where to compute (default: auto, the best available)",
     )
 
