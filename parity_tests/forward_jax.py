@@ -19,7 +19,7 @@ from parity_tests.forward_pass import (
 )
 from parity_tests.measure import is_float
 from parity_tests.runner import Names, renamed
-from parity_tests.side import Key, State, key_of, map_batch, neutral_path
+from parity_tests.side import Key, State, key_of, map_numpy, neutral_path
 from parity_tests.side_jax import paths_of
 
 
@@ -78,14 +78,7 @@ class JaxForward:
             for key, array in values.items()
             if key.kind == "weights" and is_float(array)
         }
-        constants = map_batch(
-            lambda leaf: (
-                jnp.array(leaf)
-                if isinstance(leaf, np.ndarray | np.generic)
-                else leaf
-            ),
-            inputs,
-        )
+        constants = map_numpy(jnp.array, inputs)
 
         def forward(floats: Mapping[Key, Any]) -> tuple[Any, Any]:
             activations: dict[Key, Any] = {}

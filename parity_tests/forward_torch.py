@@ -27,7 +27,7 @@ from parity_tests.side import (
     State,
     layout_of,
     leaves_of,
-    map_batch,
+    map_numpy,
     neutral_path,
     unique,
 )
@@ -90,14 +90,7 @@ class TorchForward:
             for key, array in values.items()
             if key.part == "input"
         }
-        constants = map_batch(
-            lambda leaf: (
-                to_tensor(np.array(leaf)).to(device)
-                if isinstance(leaf, np.ndarray | np.generic)
-                else leaf
-            ),
-            inputs,
-        )
+        constants = map_numpy(lambda array: to_tensor(array).to(device), inputs)
         with self._recording() as activations:
             output = call(self._function, filled(constants, given))
         outputs = {

@@ -207,6 +207,21 @@ def map_batch(function: Callable[[Any], Any], batch: Any) -> Any:
     return map_named(lambda _, array: function(array), batch)
 
 
+def map_numpy(function: Callable[[NDArray], Any], batch: Any) -> Any:
+    """Applies a function to NumPy's arrays and numbers; the rest stays.
+
+    Example:
+        >>> map_numpy(len, {"x": np.ones(2), "training": True})
+        {'x': 2, 'training': True}
+    """
+
+    def applied(leaf: Any) -> Any:
+        is_numpy = isinstance(leaf, np.ndarray | np.generic)
+        return function(leaf) if is_numpy else leaf
+
+    return map_batch(applied, batch)
+
+
 def map_named(
     function: Callable[[str, Any], Any], tree: Any, path: str = ""
 ) -> Any:

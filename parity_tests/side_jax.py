@@ -19,7 +19,7 @@ from parity_tests.side import (
     State,
     Taken,
     layout_of,
-    map_batch,
+    map_numpy,
     neutral_path,
     unique,
 )
@@ -158,14 +158,7 @@ class JaxSide:
 
     def step(self, batch: Any) -> Taken:
         """One step; its metrics, and the gradients that a rule kept."""
-        batch = map_batch(
-            lambda array: (
-                jnp.array(array)
-                if isinstance(array, np.ndarray | np.generic)
-                else array
-            ),
-            batch,
-        )
+        batch = map_numpy(jnp.array, batch)
         self._state, metrics = self._step(self._state, batch)
         leaves = jax.tree.leaves(self._state)
         events = tuple(

@@ -21,7 +21,7 @@ from parity_tests.side import (
     State,
     Taken,
     layout_of,
-    map_batch,
+    map_numpy,
     transposed,
     unique,
 )
@@ -111,14 +111,7 @@ class TorchSide:
         self._events.clear()
         device = next(iter(self._keys)).device
         given = self._step(
-            map_batch(
-                lambda array: (
-                    torch.from_numpy(np.array(array)).to(device)
-                    if isinstance(array, np.ndarray | np.generic)
-                    else array
-                ),
-                batch,
-            )
+            map_numpy(lambda array: to_tensor(array).to(device), batch)
         )
         metrics = {name: to_array(v) for name, v in (given or {}).items()}
         return Taken(metrics, tuple(self._events))
