@@ -4,11 +4,10 @@ import argparse
 from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from experiment.config import Config
 from experiment.errors import InputError
-from experiment.parser import Parser, add_data, run_command
+from experiment.parser import Parser, add_data, add_device, run_command
 from experiment.recipe_file import find_recipe
 from experiment.recipes import DEFAULT
 from experiment.train_options import (
@@ -114,7 +113,13 @@ def _parser(name: str) -> argparse.ArgumentParser:
         f"same: {first} (default), {', '.join(others)}",
     )
     add_data(how)
-    _add_device(how)
+    add_device(how)
+    how.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="repeat a run to the bit on a GPU too, at the cost of speed; on a "
+        "CPU every run does",
+    )
     add_life(train)
 
     sample = commands.add_parser(
@@ -223,7 +228,7 @@ def _parser(name: str) -> argparse.ArgumentParser:
         command.add_argument(
             "--seed", type=int, help="of the noise; default: the run's"
         )
-        _add_device(command)
+        add_device(command)
     kinds = {
         sample: "PNG",
         neighbours: "PNG",
@@ -246,15 +251,6 @@ def _parser(name: str) -> argparse.ArgumentParser:
     of.add_argument("--recipe", default=DEFAULT, help=KNOWN)
     of.add_argument("--run", type=Path, metavar="DIR", help="run folder")
     return parser
-
-
-def _add_device(group: Any) -> None:
-    group.add_argument(
-        "--device",
-        choices=("auto", "cpu", "gpu"),
-        default="auto",
-        help="where to compute (default: auto, the best available)",
-    )
 
 
 def _check(options: argparse.Namespace) -> None:

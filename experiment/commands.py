@@ -48,6 +48,8 @@ def train(twin: ModuleType, options: argparse.Namespace) -> int:
                 "has its own training loop; leave it out, or take --stream "
                 "shared"
             )
+        if options.deterministic:
+            twin.make_deterministic()
         device = twin.select_device(options.device, config)
         variant = options.accelerate or next(iter(twin.VARIANTS))
         training = Training(twin, config, data, device, variant, folder)

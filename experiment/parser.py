@@ -39,6 +39,16 @@ def add_data(parser: Any, required: bool = False) -> None:
     )
 
 
+def add_device(parser: Any) -> None:
+    """Adds where to compute."""
+    parser.add_argument(
+        "--device",
+        choices=("auto", "cpu", "gpu"),
+        default="auto",
+        help="where to compute (default: auto, the best available)",
+    )
+
+
 def run_command(command: Callable[[], int]) -> int:
     """Runs a command and returns the exit status.
 

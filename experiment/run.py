@@ -28,6 +28,8 @@ from experiment.lock import LOCK
 from experiment.recipe_file import require_recipe, spell_as_keys
 from experiment.watch import SIGNS, Collapse
 
+VERSION = 1  # of config.json
+
 
 def verify_state(
     found: Mapping[str, NDArray], expected: Mapping[str, NDArray]
@@ -107,6 +109,12 @@ def load_config(folder: Path) -> Config:
     path = folder / "config.json"
     try:
         values = json.loads(read_text(path))
+        version = values.pop("version", VERSION)  # the first ones had none
+        if version != VERSION:
+            raise InputError(
+                f"version is {version!r}, and this program knows {VERSION}: "
+                "take the program that wrote it"
+            )
         tuples = {k: tuple(v) for k, v in values.items() if isinstance(v, list)}
         config = Config(**{**values, **tuples})
         require_recipe(config.recipe)
@@ -125,7 +133,8 @@ def load_config(folder: Path) -> Config:
 
 def save_config(folder: Path, config: Config) -> None:
     """Replaces the config of a run folder."""
-    replace_text(folder / "config.json", json.dumps(asdict(config), indent=2))
+    values = {"version": VERSION, **asdict(config)}
+    replace_text(folder / "config.json", json.dumps(values, indent=2))
 
 
 def load_origin(folder: Path) -> tuple[str, int] | None:

@@ -3,7 +3,9 @@
 import math
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from numpy.typing import NDArray
 from safetensors import SafetensorError
@@ -15,6 +17,9 @@ from experiment.events import add_event
 
 class Saver:
     """Saves the checkpoints of a run and deletes the oldest.
+
+    Training continues while a thread writes one; the next waits for it. A
+    context, at whose end the last one is on the disk.
 
     Attributes:
         saved: iteration of the last one; None if there is none.
@@ -40,7 +45,24 @@ class Saver:
         self._folder, self._about, self._keep = folder, about, keep
         self._seconds = math.inf if minutes is None else 60 * minutes
         self._at = time.monotonic()
+        self._writer = ThreadPoolExecutor(1, "checkpoint")
+        self._writing: Future | None = None
         self.saved = saved
+
+    def __enter__(self) -> "Saver":
+        """Writes from now on."""
+        return self
+
+    def __exit__(self, kind: Any, *_: Any) -> None:
+        """Waits, whatever ended the run.
+
+        Raises:
+            InputError: the last one could not be written, and nothing else
+                is wrong.
+        """
+        self._writer.shutdown()
+        if kind is None:
+            self.wait()
 
     @property
     def due(self) -> bool:
@@ -54,13 +76,34 @@ class Saver:
 
         Args:
             step: iterations so far.
-            state: of a twin's ``to_numpy``.
+            state: of a twin's ``to_numpy``: copies, which nobody changes.
             metrics: digest of the metrics so far.
 
         Raises:
-            InputError: it cannot be written; says which one is left.
+            InputError: the one before could not be written; says which one
+                is left.
         """
+        self.wait()
         about = {**self._about, "metrics": metrics}
+        self._writing = self._writer.submit(self._write, step, state, about)
+        self._at = time.monotonic()
+
+    def wait(self) -> None:
+        """Waits until the last checkpoint is on the disk.
+
+        Raises:
+            InputError: it could not be written; says which one is left.
+        """
+        if self._writing:
+            writing, self._writing = self._writing, None
+            writing.result()
+
+    def _write(
+        self,
+        step: int,
+        state: Mapping[str, NDArray],
+        about: Mapping[str, str],
+    ) -> None:
         try:
             save_checkpoint(self._folder, step, state, about)
             paths = newest_first(self._folder)
@@ -73,7 +116,7 @@ class Saver:
                 f"the checkpoint of iteration {step} could not be written to "
                 f"{self._folder} ({reason}): {self._left()}"
             ) from error
-        self.saved, self._at = step, time.monotonic()
+        self.saved = step
         add_event(self._folder, "checkpoint", iteration=step)
 
     def _left(self) -> str:

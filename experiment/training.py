@@ -142,7 +142,7 @@ def run_training(
         saver.save(step, state, log.digest)
 
     try:
-        with progress, stop:
+        with progress, stop, saver:
             if saver.saved is None:
                 save(twin.to_numpy(game))
             if step % config.sample_every == 0 or step == config.steps:
@@ -175,6 +175,7 @@ def run_training(
                 if ends:
                     break
                 if asked:
+                    saver.wait()
                     stop.stop()
     except KeyboardInterrupt as stopped:
         reason = getattr(stopped, "reason", "SIGINT")

@@ -2,7 +2,7 @@
 
 from jax_gan.accelerate import VARIANTS
 from jax_gan.create import create
-from jax_gan.device import fetch, place, select_device
+from jax_gan.device import fetch, make_deterministic, place, select_device
 from jax_gan.sample import device_stream, discriminate, sample_images
 from jax_gan.seeds import stack_games, train_seeds
 from jax_gan.train import train, train_step
@@ -15,6 +15,7 @@ __all__ = [
     "discriminate",
     "fetch",
     "from_numpy",
+    "make_deterministic",
     "place",
     "sample_images",
     "select_device",

@@ -20,6 +20,7 @@ from safetensors.numpy import load as parse_tensors
 from safetensors.numpy import save as format_tensors
 
 from experiment.errors import InputError
+from experiment.files import read_text
 
 # Schemas and their versions: of this project's GAN, and of any other side.
 GAN, ANY = "gan-trajectory", "training-trajectory"
@@ -57,11 +58,11 @@ class Recording:
                 index says.
         """
         path = self.folder / file_name(step)
+        if not path.is_file():  # a named pipe would never end
+            raise InputError(f"{path} is missing: record it again")
         try:
             content = path.read_bytes()
             tensors = parse_tensors(content)
-        except FileNotFoundError as error:
-            raise InputError(f"{path} is missing: record it again") from error
         except (SafetensorError, OSError, ValueError, KeyError) as error:
             raise InputError(
                 f"{path} is damaged ({one_line(error)}): record it again"
@@ -175,7 +176,7 @@ def load_recording(
     """
     path = folder / "index.json"
     try:
-        index = json.loads(path.read_text())
+        index = json.loads(read_text(path))
         _verify_schema(path, index.get("schema"), index.get("version"))
         recording = _from_index(folder, index)
         verify(recording)

@@ -293,25 +293,20 @@ def test_damaged_checkpoints(twin, damage, trained, tmp_path, refused):
 
 @TWINS
 def test_not_a_run_folder(twin, tmp_path, refused):
-    refused(
-        partial(main, twin.__name__), ["train", "--resume", tmp_path], tmp_path
-    )
-    (tmp_path / "config.json").write_text('{"recipe": "mlp", "k"')
-    refused(
-        partial(main, twin.__name__), ["info", "--run", tmp_path], "config.json"
-    )
-    (tmp_path / "config.json").write_text('{"recipe": "vgg"}')
-    refused(
-        partial(main, twin.__name__), ["train", "--resume", tmp_path], "'vgg'"
-    )
-    (tmp_path / "config.json").write_text('{"nope": 1}')
-    refused(partial(main, twin.__name__), ["info", "--run", tmp_path], "nope")
-    (tmp_path / "config.json").write_text('{"batch_size": 0}')
-    refused(
-        partial(main, twin.__name__),
-        ["info", "--run", tmp_path],
-        "config.json: batch_size is 0",
-    )
+    command = partial(main, twin.__name__)
+    info, resume = ["info", "--run", tmp_path], ["train", "--resume", tmp_path]
+    refused(command, resume, tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text('{"recipe": "mlp", "k"')
+    refused(command, info, "config.json")
+    path.write_text('{"recipe": "vgg"}')
+    refused(command, resume, "'vgg'")
+    path.write_text('{"version": 2}')
+    refused(command, info, "version is 2", "knows 1")
+    path.write_text('{"nope": 1}')
+    refused(command, info, "nope")
+    path.write_text('{"batch_size": 0}')
+    refused(command, info, "config.json: batch_size is 0")
 
 
 @pytest.fixture

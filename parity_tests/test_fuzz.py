@@ -1,7 +1,8 @@
-"""Damaged run folders: one line on stderr, or the numbers that were saved."""
+"""Damaged files: one line on stderr, or the numbers that were saved."""
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -9,9 +10,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from benchmarks.results import load
+from benchmarks.schema import write_json
 from experiment.checkpoints import load_checkpoint
 from experiment.cli import main
+from experiment.errors import InputError
 from parity_tests.compare import gap
+from parity_tests.container import load_recording
+
+ROOT = Path(__file__).parent.parent
+GOLDENS = ROOT / "parity_tests" / "goldens"
 
 SMALL = ["--recipe", "mlp", "--batch-size", "4", "--generator-hidden", "8"]
 SMALL += ["--discriminator-hidden", "8", "--device", "cpu"]
@@ -129,6 +137,72 @@ def test_damaged_folder(origin, capsys, name, kind, at, other):
 @DAMAGED
 def test_many_damaged_folders(origin, capsys, name, kind, at, other):
     _check(origin, capsys, name, kind, at, other)
+
+
+# Of one file; two that are swapped are both whole.
+DAMAGED_ALONE = given(
+    kind=st.sampled_from(DAMAGES[:-1]),
+    at=st.floats(0, 1, exclude_max=True),
+)
+
+
+def _check_results(kind, at):
+    with TemporaryDirectory() as place:
+        path = Path(place) / "ladder.json"
+        write_json(path, contents := load(ROOT / "benchmarks" / "seeds.json"))
+        _damage(path.parent, path.name, kind, at, path.name)
+        with suppress(InputError):
+            assert load(path) == contents
+
+
+@_settings(20)
+@DAMAGED_ALONE
+def test_damaged_results(kind, at):
+    """Of the benchmark."""
+    _check_results(kind, at)
+
+
+@pytest.mark.slow
+@_settings(4_000)
+@DAMAGED_ALONE
+def test_many_damaged_results(kind, at):
+    _check_results(kind, at)
+
+
+def _check_recording(name, kind, at):
+    origin = GOLDENS / "lecture"
+    with TemporaryDirectory() as place:
+        folder = Path(shutil.copytree(origin, Path(place) / "recording"))
+        _damage(folder, name, kind, at, name)
+        whole = load_recording(origin)
+        with suppress(InputError):
+            recording = load_recording(folder)
+            assert recording.index == whole.index
+            for step in range(whole.steps + 1):
+                read = recording.read(step)
+                assert gap(read, whole.read(step)).error == 0
+
+
+DAMAGED_RECORDING = given(
+    name=st.sampled_from(
+        sorted(path.name for path in (GOLDENS / "lecture").iterdir())
+    ),
+    kind=st.sampled_from(DAMAGES[:-1]),
+    at=st.floats(0, 1, exclude_max=True),
+)
+
+
+@_settings(20)
+@DAMAGED_RECORDING
+def test_damaged_recording(name, kind, at):
+    _check_recording(name, kind, at)
+
+
+@pytest.mark.slow
+@_settings(4_000)
+@DAMAGED_RECORDING
+def test_many_damaged_recordings(name, kind, at):
+    _check_recording(name, kind, at)
 
 
 VALUES = ["-1", "0", "1", "3", "nan", "inf", "1e30", "x", "", "cpu", "adam"]

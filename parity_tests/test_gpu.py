@@ -4,10 +4,14 @@
 test itself is correct.
 """
 
+import subprocess
+import sys
+
 import pytest
 
 import jax_gan
 import torch_ref
+from experiment.checkpoints import load_checkpoint
 from experiment.errors import InputError
 from experiment.recipes import recipe
 from experiment.stream import Stream
@@ -76,6 +80,23 @@ def test_steps_on_a_gpu(twin, name, precision, digits, measured, request):
     moved = torch_ref.to_numpy(torch_ref.create(config, data))
     assert gap(moved, torch_ref.to_numpy(reference)).error > 1e-3
     measured(worst, bounds)
+
+
+@pytest.mark.parametrize(
+    "twin", [jax_gan, torch_ref], ids=lambda twin: twin.__name__
+)
+def test_deterministic_runs_repeat_to_the_bit(twin, tmp_path, request):
+    """In processes of their own: the frameworks read it when they start."""
+    on, states = request.config.getoption("on"), []
+    for name in ("run", "again"):
+        options = ["--recipe", "dcgan", "--steps", "20", "--device", on]
+        command = ["-m", twin.__name__, "train", "--deterministic", *options]
+        out = tmp_path / name
+        subprocess.run(
+            [sys.executable, *command, "--out", str(out)], check=True
+        )
+        states.append(load_checkpoint(out).state)
+    assert gap(*states).error == 0
 
 
 def _gaps(twin, game, metrics, expected, state):

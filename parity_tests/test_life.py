@@ -8,11 +8,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
@@ -22,7 +24,7 @@ from tensorboard.backend.event_processing.event_accumulator import (
 
 import jax_gan
 import torch_ref
-from experiment import checkpoints, metrics_log
+from experiment import checkpoints, metrics_log, saver
 from experiment.checkpoints import load_checkpoint
 from experiment.chunks import CHUNK
 from experiment.cli import main
@@ -165,6 +167,10 @@ def test_a_folder_of_earlier_versions(run, whole):
     state = load_file(newest)
     shutil.rmtree(run / "checkpoints")
     (run / "events.jsonl").unlink()
+    path = run / "config.json"
+    config = json.loads(path.read_text())
+    del config["version"]
+    path.write_text(json.dumps(config))
     metadata = {"step": "20", "sha256": checkpoints._digest(20, state, {})}
     save_file(state, run / "checkpoint.safetensors", metadata=metadata)
     assert _resume(run, "--steps", 30) == 0
@@ -196,6 +202,48 @@ def test_checkpoints_by_time(tmp_path):
     options += ["--sample-every", 1000]
     assert _train(folder, 2 * CHUNK, *options) == 0
     assert _steps(folder) == [0, CHUNK, 2 * CHUNK]
+
+
+def test_training_continues_while_a_checkpoint_is_written(
+    tmp_path, monkeypatch
+):
+    """The first is held up until the metrics are those of the next."""
+    folder, busy, original = tmp_path / "run", [], saver.save_checkpoint
+
+    def slow(run, step, *others):
+        assert not busy  # one at a time
+        busy.append(step)
+        wait_until = time.monotonic() + 60
+        metrics = folder / "metrics.jsonl"
+        while step == 5 and len(metrics.read_text().splitlines()) < 10:
+            assert time.monotonic() < wait_until
+            time.sleep(0.01)
+        original(run, step, *others)
+        busy.remove(step)
+
+    monkeypatch.setattr(saver, "save_checkpoint", slow)
+    assert _train(folder, 10) == 0
+    assert _steps(folder) == [0, 5, 10]
+
+
+@pytest.fixture
+def determinism(monkeypatch):
+    """What a run sets is undone."""
+    for name in ("XLA_FLAGS", "CUBLAS_WORKSPACE_CONFIG"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@TWINS
+def test_runs_repeat_to_the_bit(twin, tmp_path, determinism):
+    for name in ("run", "again"):
+        assert _train(tmp_path / name, 10, "--deterministic", twin=twin) == 0
+    if twin is torch_ref:
+        assert torch.are_deterministic_algorithms_enabled()
+    else:
+        assert "--xla_gpu_deterministic_ops=true" in os.environ["XLA_FLAGS"]
+    _same(tmp_path / "run", tmp_path / "again")
 
 
 # Kills
@@ -274,6 +322,32 @@ def test_a_second_writer(run, refused):
     assert not (run / "lock").exists()
 
 
+def _command(twin, *arguments):
+    """The command in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", twin.__name__, *map(str, arguments)],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.slow
+@TWINS
+def test_one_of_two_goes_on(twin, trained, tmp_path):
+    for i in range(10):
+        folder = shutil.copytree(trained, tmp_path / f"{i}")
+        resume = ["train", "--resume", folder, "--steps", 10**6]
+        pair = [
+            _command(twin, *resume, "--max-hours", 5 / 3600) for _ in range(2)
+        ]
+        said = [child.communicate()[1] for child in pair]
+        statuses = [child.returncode for child in pair]
+        assert sorted(statuses) == [2, 124], said
+        refused, other = statuses.index(2), statuses.index(124)
+        assert f"process {pair[other].pid} on " in said[refused]
+
+
 # Events, metrics, TensorBoard
 
 
@@ -348,6 +422,27 @@ def test_a_full_disk_keeps_the_last_checkpoint(run, refused, whole):
     assert _steps(run) == [10, 15, 20]
     assert not list(run.rglob("*.partial"))
     assert _resume(run, "--steps", 30) == 0
+    _same(run, whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(20))
+def test_a_disk_that_is_full_at_a_random_byte(seed, run, refused, whole):
+    """Whatever is cut there: a checkpoint, an image, metrics, an event."""
+    rng = np.random.default_rng(seed)
+    sizes = [path.stat().st_size for path in run.rglob("*") if path.is_file()]
+    limit = int(rng.integers(1, max(sizes)))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        status = _resume(run, "--steps", 30)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert status in (0, 2)
+    assert load_checkpoint(run).step >= 20
+    assert not list(run.rglob("*.partial"))
+    if load_checkpoint(run).step < 30:
+        assert _resume(run, "--steps", 30) == 0
     _same(run, whole)
 
 
@@ -466,19 +561,7 @@ def test_signals_at_random_moments_of_the_start(twin, tmp_path):
     rng = np.random.default_rng(0)
     for i, seconds in enumerate(rng.uniform(0, 4, 14)):
         out = tmp_path / f"{i}"
-        arguments = ["--out", out, "--steps", 10**6, *SMALL]
-        child = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                twin.__name__,
-                "train",
-                *map(str, arguments),
-            ],
-            cwd=ROOT,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        child = _command(twin, "train", "--out", out, "--steps", 10**6, *SMALL)
         with pytest.raises(subprocess.TimeoutExpired):
             child.wait(seconds)
         child.send_signal(signal.SIGTERM)
@@ -486,6 +569,26 @@ def test_signals_at_random_moments_of_the_start(twin, tmp_path):
         # Before Python runs, the system itself ends it.
         assert child.returncode in (143, -signal.SIGTERM)
         assert "Traceback" not in said
+
+
+@pytest.mark.slow
+@TWINS
+def test_a_signal_at_a_random_moment_loses_nothing(twin, tmp_path):
+    rng = np.random.default_rng(1)
+    for i, seconds in enumerate(rng.uniform(0, 3, 10)):
+        folder = tmp_path / f"{i}"
+        options = ["--out", folder, "--steps", 10**6, "--sample-every", 10**6]
+        child = _command(twin, "train", *options, *SMALL)
+        while not load_events(folder):  # it starts
+            with pytest.raises(subprocess.TimeoutExpired):
+                child.wait(0.1)
+        with pytest.raises(subprocess.TimeoutExpired):
+            child.wait(seconds)
+        child.send_signal(signal.SIGTERM)
+        child.communicate(timeout=60)
+        assert child.returncode == 128 + signal.SIGTERM
+        rows = (folder / "metrics.jsonl").read_text().splitlines()
+        assert load_checkpoint(folder).step == len(rows)
 
 
 @TWINS

@@ -2,7 +2,7 @@
 
 from torch_ref.accelerate import VARIANTS
 from torch_ref.create import create
-from torch_ref.device import fetch, place, select_device
+from torch_ref.device import fetch, make_deterministic, place, select_device
 from torch_ref.sample import device_stream, discriminate, sample_images
 from torch_ref.seeds import stack_games, train_seeds
 from torch_ref.train import train, train_step
@@ -15,6 +15,7 @@ __all__ = [
     "discriminate",
     "fetch",
     "from_numpy",
+    "make_deterministic",
     "place",
     "sample_images",
     "select_device",
