@@ -3,7 +3,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: gpu-install gpu demo test test-levels test-rest parity bench bench-full clean
+.PHONY: gpu-install gpu demo test test-levels test-rest parity bench bench-full \
+  audit clean
 .DELETE_ON_ERROR:
 
 # Of every package the version that the figures were measured with, or with
@@ -42,8 +43,8 @@ test: $(INSTALLED)
 # Two processes of one thread each: the runs are many and small. These levels
 # take as long as all the rest.
 LEVELS := $(patsubst %,parity_tests/test_%.py,steps layers geometries \
-  forward fast_paths check checkpoint diagnose examples explore notebook \
-  precision)
+  faults forward fast_paths check check_forward checkpoint diagnose \
+  examples explore notebook precision recorded)
 test-levels test-rest: export OMP_NUM_THREADS = 1
 
 test-levels: $(INSTALLED)
@@ -76,6 +77,14 @@ bench-full: $(INSTALLED)
 	  $(BIN)/python -m benchmarks report runs/bench-$$part.json \
 	    --out runs/bench-$$part || exit 1; \
 	done
+
+# The pinned packages against PyPI's list of known vulnerabilities. The tool has
+# a separate environment, so that it changes none of these versions.
+audit: $(INSTALLED)
+	$(PYTHON) -m venv .venv/audit
+	.venv/audit/bin/python -m pip install --quiet pip-audit
+	.venv/audit/bin/pip-audit --requirement benchmarks/constraints.txt \
+	  --no-deps --disable-pip
 
 clean:
 	rm -rf .venv

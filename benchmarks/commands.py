@@ -11,8 +11,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import ladder, lock, plan, quick, results, stability
+from benchmarks import ladder, plan, quick, results, stability
 from benchmarks.variant_names import VARIANTS, duplicate
+from experiment import lock
 from experiment.errors import InputError
 from experiment.recipes import recipe
 

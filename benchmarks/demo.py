@@ -25,6 +25,7 @@ from experiment import figures, run
 from experiment.config import Config
 from experiment.evaluate import score
 from experiment.machine import describe_machine
+from experiment.metrics_log import load_metrics
 from experiment.parser import Parser, run_command
 from experiment.recipes import DEFAULT, recipe
 from experiment.scores import Scores, describe_scores, shows_digits
@@ -81,7 +82,7 @@ def _demo(folder: Path) -> int:
         run.create_folder(run_folder, config)
         outcome = run_training(twin, config, data, device, game, run_folder, 0)
         samples[name] = twin.sample_images(outcome.game, z)
-        metrics[name] = run.load_metrics(run_folder)
+        metrics[name] = load_metrics(run_folder)
         speeds[name] = outcome.images_per_second
         judged = twin.sample_images(outcome.game, fixed_noise(config, SAMPLES))
         quality[name] = score(judged, splits)

@@ -5,7 +5,6 @@ variants are repeated as often as the plan says, because the process is what
 varies (see ``benchmarks.statistics``).
 """
 
-import json
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,9 +17,9 @@ from benchmarks.plan import Plan, workload
 from benchmarks.processes import Worker, WorkerError, starter
 from benchmarks.repetition import measure_repetition
 from benchmarks.results import SCHEMA, VERSION
+from benchmarks.schema import write_json
 from benchmarks.worker import TimingJob
 from experiment.errors import InputError
-from experiment.files import replace_text
 from experiment.machine import describe_machine
 
 Say = Callable[[str], None]
@@ -117,7 +116,7 @@ def _repeat(plan, results, begun, out, say, start) -> bool:
 
 def _write(results: dict[str, Any], out: Path | None) -> None:
     if out is not None:
-        replace_text(out, json.dumps(results, indent=1) + "\n")
+        write_json(out, results)
 
 
 def _kept(results: dict[str, Any], out: Path | None) -> str:

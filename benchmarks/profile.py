@@ -18,7 +18,7 @@ from benchmarks.plan import workload
 from benchmarks.processes import Worker, WorkerError
 from benchmarks.profile_report import describe_variant, page
 from benchmarks.profile_worker import ProfileJob
-from benchmarks.schema import read_json
+from benchmarks.schema import read_json, write_json
 from benchmarks.variant_names import parse, xla_flags
 from experiment.errors import InputError
 from experiment.files import replace_text
@@ -143,7 +143,7 @@ def _profile(plan: Plan, name: str, variant: str) -> dict[str, Any]:
 
 def _write(results: dict[str, Any], out: Path) -> None:
     if _has_profiles(results):  # else an earlier file would be lost
-        replace_text(out, json.dumps(results, indent=1) + "\n")
+        write_json(out, results)
         replace_text(out.with_suffix(".md"), page(results))
 
 
@@ -163,7 +163,7 @@ def load_profile(path: Path) -> dict[str, Any]:
     Raises:
         InputError: the file is damaged, or of another schema or version.
     """
-    return read_json(path, SCHEMA, VERSION, "profile", "profile", _verify)
+    return read_json(path, SCHEMA, VERSION, "profile", "profile again", _verify)
 
 
 def _verify(results: Mapping[str, Any]) -> None:

@@ -5,8 +5,7 @@ with its own framework, so the runs are independent. The file is written after
 every run, and the same command resumes it. ``quality_report`` has the tables.
 """
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from itertools import product
 from pathlib import Path
@@ -17,13 +16,14 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
+from benchmarks.schema import read_json, write_json
 from benchmarks.stability import TWINS
 from experiment.config import Config
 from experiment.data import Splits, load, load_splits
 from experiment.errors import InputError
-from experiment.files import replace_text
 from experiment.machine import describe_machine
 from experiment.recipes import recipe
+from experiment.scores import Scores
 from experiment.stream import fixed_noise
 
 SCHEMA, VERSION = "gan-quality", 1
@@ -96,7 +96,7 @@ def study(
         scores = score(images, splits)._asdict()
         names = dict(zip(keys, run, strict=True))
         results["runs"].append({**names, "scores": scores})
-        replace_text(path, json.dumps(results, indent=1) + "\n")
+        write_json(path, results)
     return results
 
 
@@ -122,13 +122,10 @@ def load_study(path: Path) -> dict[str, Any]:
     Raises:
         InputError: the file is damaged or of another schema.
     """
-    try:
-        results = json.loads(path.read_text())
-        known = (results["schema"], results["version"]) == (SCHEMA, VERSION)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path} is not a study ({error}): remove it"
-        ) from error
-    if not known:
-        raise InputError(f"{path} is not a {SCHEMA} of version {VERSION}")
-    return results
+    return read_json(path, SCHEMA, VERSION, "quality", "remove it", _verify)
+
+
+def _verify(results: Mapping[str, Any]) -> None:
+    for run in results["runs"]:
+        TWINS[run["twin"]]
+        Scores(**run["scores"])

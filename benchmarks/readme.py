@@ -68,6 +68,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "demo": _from("benchmarks/demo/demo.json", readme_tables.demo),
     "ladder": _from(_PARITY, readme_tables.levels),
     "parity": _from(_PARITY, readme_tables.parity),
+    "causes": _from("parity_tests/report/causes.json", readme_tables.causes),
     "study": _from("benchmarks/study.json", quality_report.tables),
     "stability": _from("benchmarks/stability.json", stability_report.tables),
     "speed": _from("benchmarks/speed.json", speed_tables.speed),

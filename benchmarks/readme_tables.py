@@ -77,6 +77,21 @@ def parity(results: dict[str, Any]) -> str:
     return markdown_table(["recipe", *_KINDS], rows)
 
 
+def causes(results: list[dict[str, Any]]) -> str:
+    """What is said of every injected difference."""
+    rows = [
+        [row["difference"], row["kind"], row["said"] or "cause unknown"]
+        for row in results
+    ]
+    right = sum(row["right"] for row in results)
+    wrong = sum(bool(row["said"]) and not row["right"] for row in results)
+    table = markdown_table(["injected difference", "in", "explained by"], rows)
+    return (
+        f"Right: {right} of {len(rows)}; unknown: {len(rows) - right - wrong}; "
+        f"wrong: {wrong}.\n\n{table}"
+    )
+
+
 _NAMES = {"jax_gan": "JAX", "torch_ref": "PyTorch"}
 
 

@@ -54,7 +54,7 @@ def load(path: Path) -> dict[str, Any]:
         InputError: the file is not JSON, is truncated, has another schema or
             version, or lacks a value; the message names it.
     """
-    return read_json(path, SCHEMA, VERSION, "ladder", "measure", _verify)
+    return read_json(path, SCHEMA, VERSION, "ladder", "measure again", _verify)
 
 
 def _verify(results: Mapping[str, Any]) -> None:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from benchmarks.schema import read_json
 from experiment.chunks import CHUNK
 from experiment.config import Config
 from experiment.data import DIGITS
@@ -178,29 +179,19 @@ def load_stability(path: Path) -> dict[str, Any]:
     Raises:
         InputError: the file is damaged, or of another schema or version.
     """
-    try:
-        results = json.loads(path.read_text())
-        known = (results["schema"], results["version"]) == (SCHEMA, VERSION)
-        if known:
-            for name, kind in _KINDS.items():
-                if not isinstance(results[name], kind):
-                    raise TypeError(f"{name} is not a {kind.__name__}")
-            for run in results["runs"]:
-                TWINS[Run(*(run[k] for k in Run._fields)).twin]
-                results["machines"][run["machine"]]
-                summary(run)
-                whole = not diverged(run)
-                if run["margin"] != (margins(run["course"]) if whole else None):
-                    raise ValueError("a margin is not that of its course")
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from error
-    except (LookupError, ValueError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{path} is not a stability file or is damaged ({error!r}): name "
-            "another --out"
-        ) from error
-    if not known:
-        raise InputError(
-            f"{path} is not a {SCHEMA} of version {VERSION}: name another --out"
-        )
-    return results
+    return read_json(
+        path, SCHEMA, VERSION, "stability", "name another --out", _verify
+    )
+
+
+def _verify(results: Mapping[str, Any]) -> None:
+    for name, kind in _KINDS.items():
+        if not isinstance(results[name], kind):
+            raise TypeError(f"{name} is not a {kind.__name__}")
+    for run in results["runs"]:
+        TWINS[Run(*(run[k] for k in Run._fields)).twin]
+        results["machines"][run["machine"]]
+        summary(run)
+        whole = not diverged(run)
+        if run["margin"] != (margins(run["course"]) if whole else None):
+            raise ValueError("a margin is not that of its course")

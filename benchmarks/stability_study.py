@@ -3,7 +3,6 @@
 The file is written after every run, and the same command resumes it.
 """
 
-import json
 import multiprocessing
 import os
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from benchmarks.schema import write_json
 from benchmarks.stability import (
     SAMPLES,
     TWINS,
@@ -30,7 +30,6 @@ from experiment.chunks import DivergedError, iterate
 from experiment.data import load, load_splits
 from experiment.errors import InputError
 from experiment.evaluate import score
-from experiment.files import replace_text
 from experiment.initial import moved_by_one_ulp
 from experiment.machine import describe_machine
 from experiment.recipes import recipe
@@ -91,7 +90,7 @@ def measure(
                 one = {**future.result(), "machine": number}
                 results["runs"].append(one)
                 results["runs"].sort(key=lambda r: [r[k] for k in Run._fields])
-                replace_text(path, json.dumps(results) + "\n")
+                write_json(path, results, indent=None)
                 say(
                     f"{count}/{len(missing)}  {runs_of[future]}: {summary(one)}"
                 )

@@ -27,8 +27,7 @@ class DivergedError(InputError):
 
     def __init__(self, what: str, iteration: int):
         super().__init__(
-            f"{what} is not finite in iteration {iteration}: the run diverged; "
-            "lower --learning-rate"
+            f"{what} is not finite in iteration {iteration}: the run diverged"
         )
         self.iteration = iteration
 
@@ -65,7 +64,7 @@ def iterate(
     Raises:
         DivergedError: a loss, or a sample, is not finite any more.
     """
-    advance = _advance(twin, config, data, device, train)
+    advance = advance_by(twin, config, data, device, train)
     z = fixed_noise(config, _SAMPLES)
     while step < config.steps:
         due = (step // config.sample_every + 1) * config.sample_every
@@ -85,7 +84,7 @@ def iterate(
         yield Chunk(game, history, seconds)
 
 
-def _advance(
+def advance_by(
     twin: ModuleType,
     config: Config,
     data: NDArray[np.floating],

@@ -2,19 +2,21 @@
 
 import argparse
 import sys
-from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
 
-from experiment.config import Config
-from experiment.parser import Parser, add_data, run_command
-from experiment.recipes import DEFAULT, RECIPES
-from experiment.train_options import check_train, needs_processes
+from experiment.parser import Parser, add_data, add_device, run_command
+from experiment.recipes import DEFAULT
+from experiment.train_options import (
+    KNOWN,
+    NEWEST,
+    add_config,
+    add_life,
+    check_train,
+    needs_processes,
+)
 
 # Nothing here imports a framework: --help and bad options answer quickly.
-
-_KNOWN = f"{', '.join(RECIPES)}, or a .json or .toml file of your own"
 # The names of each twin's VARIANTS.
 VARIANTS = {
     "jax_gan": ("scan", "step", "unroll-10", "flat"),
@@ -34,7 +36,7 @@ def main(name: str, arguments: list[str] | None = None) -> int:
     """Runs a command with the twin of this name; returns the exit status.
 
     0 when it is done, 1 when the run stopped since its game had collapsed, 2 on
-    bad input (after one line on stderr), 130 when the user stopped it.
+    bad input (after one line on stderr); others as of ``run_command``.
     """
     given = sys.argv[1:] if arguments is None else arguments
     options = _parser(name).parse_args(given)
@@ -47,7 +49,8 @@ def _run(name: str, options: argparse.Namespace, arguments: list[str]) -> int:
         if needs_processes(name, options):
             module = import_module("torch_ref.launch")
             return module.launch(options.devices, options.device, arguments)
-    commands = import_module("experiment.commands")
+    of = "info" if options.command == "info" else "commands"
+    commands = import_module(f"experiment.{of}")
     twin = import_module(f"{name}.api")
     return getattr(commands, options.command)(twin, options)
 
@@ -67,16 +70,22 @@ def _parser(name: str) -> argparse.ArgumentParser:
         "train",
         help="train a recipe into a run folder",
         description="Trains a recipe and writes a run folder: samples and "
-        "their GIF, curves, metrics.jsonl, TensorBoard events, a checkpoint. "
+        "their GIF, curves, metrics.jsonl, TensorBoard events, checkpoints. "
         "Options below the recipe change one of its choices each.",
         epilog=f"Example: python -m {name} train --recipe lecture --steps "
         "2000 --out runs/first",
     )
-    _add_config(train)
+    add_config(train)
     how = train.add_argument_group("where and how")
     how.add_argument("--out", type=Path, help="run folder to create")
     how.add_argument(
-        "--resume", type=Path, metavar="DIR", help="run folder to resume"
+        "--resume",
+        type=Path,
+        nargs="?",
+        const=NEWEST,
+        metavar="DIR",
+        help="run folder to resume; without a name the newest interrupted one "
+        "in runs",
     )
     how.add_argument(
         "--initial-weights",
@@ -106,7 +115,7 @@ def _parser(name: str) -> argparse.ArgumentParser:
         f"same: {first} (default), {', '.join(others)}",
     )
     add_data(how)
-    _add_device(how)
+    add_device(how)
     how.add_argument(
         "--devices",
         type=int,
@@ -120,6 +129,13 @@ def _parser(name: str) -> argparse.ArgumentParser:
         )
         + " (default: 1, or all of those that a launcher starts)",
     )
+    how.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="repeat a run to the bit on a GPU too, at the cost of speed; on a "
+        "CPU every run does",
+    )
+    add_life(train)
 
     sample = commands.add_parser(
         "sample",
@@ -183,7 +199,6 @@ def _parser(name: str) -> argparse.ArgumentParser:
         "--network",
         choices=("generator", "discriminator"),
         default="generator",
-        metavar="{generator,discriminator}",
         help="which of the two (default: generator)",
     )
 
@@ -228,20 +243,18 @@ def _parser(name: str) -> argparse.ArgumentParser:
         command.add_argument(
             "--seed", type=int, help="of the noise; default: the run's"
         )
-        _add_device(command)
-    for command in (sample, neighbours):
+        add_device(command)
+    kinds = {
+        sample: "PNG",
+        neighbours: "PNG",
+        interpolate: "PNG or GIF",
+        page: "HTML",
+        weights: "safetensors",
+    }
+    for command, kind in kinds.items():
         command.add_argument(
-            "--out", type=Path, required=True, help="PNG file to create"
+            "--out", type=Path, required=True, help=f"{kind} file to create"
         )
-    interpolate.add_argument(
-        "--out", type=Path, required=True, help="PNG or GIF file to create"
-    )
-    page.add_argument(
-        "--out", type=Path, required=True, help="HTML file to create"
-    )
-    weights.add_argument(
-        "--out", type=Path, required=True, help="safetensors file to create"
-    )
 
     info = commands.add_parser(
         "info",
@@ -250,34 +263,6 @@ def _parser(name: str) -> argparse.ArgumentParser:
         "the size of both networks.",
     )
     of = info.add_mutually_exclusive_group()
-    of.add_argument("--recipe", default=DEFAULT, help=_KNOWN)
+    of.add_argument("--recipe", default=DEFAULT, help=KNOWN)
     of.add_argument("--run", type=Path, metavar="DIR", help="run folder")
     return parser
-
-
-def _add_config(parser: argparse.ArgumentParser) -> None:
-    """An option for each field of Config, by its type and its help."""
-    group = parser.add_argument_group("the experiment")
-    for item in fields(Config):
-        option: dict[str, Any] = {"help": item.metadata["help"]}
-        known = get_args(item.type) if get_origin(item.type) is Literal else ()
-        if item.name == "recipe":
-            option["help"] += f": {_KNOWN} (default: {DEFAULT})"
-        elif get_origin(item.type) is tuple:
-            option.update(type=int, nargs="+", metavar="N")
-        elif known:
-            option["metavar"] = "{" + ",".join(known) + "}"
-        else:
-            option["type"] = int if item.type is int else float
-            option["metavar"] = "N" if item.type is int else "X"
-        group.add_argument(f"--{item.name.replace('_', '-')}", **option)
-
-
-def _add_device(group: Any) -> None:
-    group.add_argument(
-        "--device",
-        choices=("auto", "cpu", "gpu"),
-        default="auto",
-        metavar="{auto,cpu,gpu}",
-        help="where to compute (default: auto, the best available)",
-    )

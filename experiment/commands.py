@@ -2,13 +2,12 @@
 
 import argparse
 import os
-from dataclasses import asdict, fields, replace
+from contextlib import ExitStack
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from experiment import data as datasets
 from experiment import figures, run
@@ -16,22 +15,20 @@ from experiment.config import Config
 from experiment.errors import InputError
 from experiment.explore import explore_page
 from experiment.export import save_network
-from experiment.followers import follow
+from experiment.info import print_collapse
 from experiment.outputs import check_outputs
 from experiment.peers import Peers
 from experiment.processes import find_place
-from experiment.recipe_file import find_recipe
-from experiment.recipes import starts_of
 from experiment.restore import load_game
+from experiment.resume import settings_of
 from experiment.start import (
-    create_game,
     load_inputs,
     open_folder,
+    prepare,
     resume_after_failure,
 )
 from experiment.stream import fixed_noise
-from experiment.training import run_training
-from experiment.watch import Collapse, describe_collapse
+from experiment.training import products
 
 
 def train(twin: ModuleType, options: argparse.Namespace) -> int:
@@ -40,44 +37,43 @@ def train(twin: ModuleType, options: argparse.Namespace) -> int:
     Of several processes, one writes and speaks.
     """
     place = find_place(twin.__package__ or "", os.environ)
+    if options.deterministic:
+        twin.make_deterministic()
     twin.join(place, options.devices)
     peers = Peers(twin, place)
     resume_after_failure(options)
-    # Each step ends in all processes before one takes the next.
-    inputs = peers.together(lambda: load_inputs(options))
-    config, data, step, state, _ = inputs
-    peers.together(lambda: peers.require_same(config, data, state))
-    device, game, advance = peers.together(
-        lambda: create_game(twin, options, place, inputs)
-    )
-    folder = peers.together(
-        lambda: open_folder(twin, options, inputs) if peers.writes else None
-    )
-    try:
-        if not peers.writes:
-            follow(twin, config, data, device, game, step, advance, peers)
-            return 0
-        outcome = run_training(
-            twin,
-            config,
-            data,
-            device,
-            game,
-            folder,
-            step,
-            advance,
-            options.stop_when_collapsed,
-            peers,
+    with ExitStack() as stack:
+        # Each step ends in all processes before one takes the next.
+        inputs = peers.together(
+            lambda: load_inputs(twin, options, peers, stack)
         )
-    except RuntimeError as error:
-        peers.explain(error)
-        raise
+        training = peers.together(lambda: prepare(twin, options, peers, inputs))
+        config, data, folder = inputs
+        state = twin.to_numpy(training.game)
+        peers.together(lambda: peers.require_same(config, data, state))
+        peers.together(
+            lambda: (
+                open_folder(options, inputs, training, stack)
+                if peers.writes
+                else None
+            )
+        )
+        try:
+            if not peers.writes:
+                training.follow()
+                return 0
+            outcome = training.run(
+                settings_of(options, folder), options.reduce_learning_rate
+            )
+        except RuntimeError as error:
+            peers.explain(error)
+            raise
     if np.isfinite(outcome.images_per_second):
         speed = f"{outcome.images_per_second:,.0f} images/s"
         print(f"{speed}, without compilation")
-    last = f"samples/{outcome.step:06d}.png"
-    for name in ("samples.gif", "curves.png", last):
-        print(folder / name)
+    for path in products(config, folder, outcome.step):
+        if path.exists():
+            print(path)
     collapsed = run.load_collapse(folder) is not None
     return int(options.stop_when_collapsed and collapsed)
 
@@ -189,52 +185,6 @@ def evaluate(twin: ModuleType, options: argparse.Namespace) -> int:
     }
     path = run.save_evaluation(options.run, results)
     print_scores(scores, splits)
-    _print_collapse(collapse, config)
+    print_collapse(collapse, config)
     print(path)
     return 0
-
-
-def info(twin: ModuleType, options: argparse.Namespace) -> int:
-    """Shows every choice of a recipe or a run, and its networks."""
-    config = (
-        run.load_config(options.run)
-        if options.run
-        else find_recipe(options.recipe)
-    )
-    collapse = run.load_collapse(options.run) if options.run else None
-    origin = run.load_origin(options.run) if options.run else None
-    twin.select_device("auto", config)
-    blank = np.zeros((1, *datasets.sample_shape(config)), config.dtype)
-    state = twin.to_numpy(twin.create(config, blank))
-    console = Console(soft_wrap=True)
-    table = Table("choice", "value", "meaning", box=None)
-    for item in fields(Config):
-        table.add_row(
-            item.name.replace("_", "-"),
-            str(asdict(config)[item.name]),
-            item.metadata["help"],
-        )
-    console.print(table)
-    for side in ("generator", "discriminator"):
-        prefix = f"{side}/params/"
-        params = {k: v for k, v in state.items() if k.startswith(prefix)}
-        total = sum(array.size for array in params.values())
-        table = Table(side, "shape", "parameters", box=None)
-        for name, array in params.items():
-            shape = " x ".join(map(str, array.shape))
-            table.add_row(name.removeprefix(prefix), shape, f"{array.size:,}")
-        table.add_row("in all", "", f"{total:,}")
-        console.print()
-        console.print(table)
-    if origin:
-        path, iteration = origin
-        print(f"\nInitial weights: of {path} after iteration {iteration:,}.")
-    if starts := starts_of(config):
-        print(f"\n{starts}.")
-    _print_collapse(collapse, config)
-    return 0
-
-
-def _print_collapse(collapse: Collapse | None, config: Config) -> None:
-    if collapse:
-        print(f"\nThis run {describe_collapse(collapse, config)}")

@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 
 from experiment.config import Config
 from experiment.errors import InputError
+from experiment.image_files import UNREADABLE
 
 DIGITS = ("mnist5k", "mnist")
 GAUSSIAN_MEAN, GAUSSIAN_DEVIATION = 2.0, 4.0
@@ -208,14 +209,16 @@ def _folder(folder: Path | None) -> NDArray[np.uint8]:
     known = Image.registered_extensions()
     found = []
     for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in known:
+        # A folder is none, and reading a named pipe would never end.
+        if path.suffix.lower() not in known or not path.is_file():
             continue
         try:
             with Image.open(path) as image:
                 square = ImageOps.fit(image.convert("RGB"), (_SIDE, _SIDE))
-        except OSError as error:
+        except UNREADABLE as error:
+            what = " ".join(str(error).split())
             raise InputError(
-                f"{path} is not a whole image ({error}): fix or remove it"
+                f"{path} is not a whole image ({what}): fix or remove it"
             ) from error
         found.append(np.asarray(square))
     if not found:

@@ -23,6 +23,7 @@ from experiment.config import Config
 from experiment.data import sample_shape
 from experiment.errors import InputError
 from experiment.figures import grid, load_grid
+from experiment.image_files import UNREADABLE
 from experiment.pages import html_document
 from experiment.restore import load_game
 from experiment.stream import fixed_noise
@@ -182,7 +183,7 @@ def _frames(
     for step, path in (saved[i] for i in chosen.round().astype(int)):
         try:
             pixels = load_grid(path, shape, _COLUMNS, size.rows)
-        except (OSError, SyntaxError, ValueError) as error:
+        except UNREADABLE as error:
             raise InputError(
                 f"{path} is damaged or of another size: delete it"
             ) from error

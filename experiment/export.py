@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from experiment import run
+from experiment.checkpoints import load_checkpoint, report_damage, require_run
+from experiment.files import replacing
 
 Arrays = dict[str, NDArray]
 
@@ -85,10 +87,12 @@ def save_network(path: Path, folder: Path, network: str, format: str) -> None:
         InputError: the folder is damaged.
     """
     config = run.load_config(folder)
-    step, state = run.load_checkpoint(folder)
+    checkpoint = load_checkpoint(folder)
+    require_run(folder, config, checkpoint)
+    report_damage(checkpoint)
     kept = {
         name.removeprefix(f"{network}/"): array
-        for name, array in state.items()
+        for name, array in checkpoint.state.items()
         if name.startswith((f"{network}/params/", f"{network}/statistics/"))
     }
     # safetensors writes the memory of a view in the wrong order.
@@ -98,8 +102,9 @@ def save_network(path: Path, folder: Path, network: str, format: str) -> None:
     }
     metadata = {
         "recipe": config.recipe,
-        "step": str(step),
+        "step": str(checkpoint.step),
         "network": network,
         "format": format,
     }
-    save_file(arrays, path, metadata=metadata)
+    with replacing(path) as partial:
+        save_file(arrays, partial, metadata=metadata)

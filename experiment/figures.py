@@ -8,6 +8,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
+from experiment.files import replacing
+from experiment.image_files import save_image
+
 # One colour for each curve, apart in hue and in lightness.
 BLUE, ORANGE, GREEN, GREY = "#1f5fa8", "#d97706", "#2f8f4e", "#555555"
 # Figure 1: values in a bin that say something of a ratio, and lines from z.
@@ -44,10 +47,10 @@ def save_samples(
         axis = figure.subplots()
         axis.hist(samples[:, 0], bins=80, density=True, color=GREEN)
         axis.set_xlabel(f"x, {len(samples)} samples of G")
-        figure.savefig(path, dpi=80)
+        _save_figure(path, figure, dpi=80)
         return
     pixels = grid(samples, columns).repeat(2, 0).repeat(2, 1)
-    Image.fromarray(pixels).save(path)
+    save_image(path, Image.fromarray(pixels))
 
 
 def load_grid(
@@ -97,7 +100,7 @@ def save_nearest(
             255 - under if digits else under,
         ]
     pixels = np.concatenate(strips).repeat(2, 0).repeat(2, 1)
-    Image.fromarray(pixels).save(path)
+    save_image(path, Image.fromarray(pixels))
 
 
 def save_animation(
@@ -106,11 +109,8 @@ def save_animation(
     """Joins images to a GIF that rests on the last one."""
     images = []
     for frame in frames:
-        try:
-            with Image.open(frame) as image:
-                images.append(image.convert("P"))
-        except OSError:  # an image that a crash cut short
-            continue
+        with Image.open(frame) as image:
+            images.append(image.convert("P"))
     durations = [milliseconds] * (len(images) - 1) + [10 * milliseconds]
     _save_gif(path, images, durations)
 
@@ -127,8 +127,9 @@ def save_walk(
 def _save_gif(
     path: Path, frames: list[Image.Image], durations: list[int]
 ) -> None:
-    frames[0].save(
+    save_image(
         path,
+        frames[0],
         save_all=True,
         append_images=frames[1:],
         duration=durations,
@@ -177,7 +178,7 @@ def save_curves(
     lowest, highest = axes[1].dataLim.intervaly
     axes[1].set_ylim(min(0, lowest), max(1, highest))
     axes[1].set_xlabel("iteration of Algorithm 1 (means of equal chunks)")
-    figure.savefig(path, dpi=100)
+    _save_figure(path, figure, dpi=100)
 
 
 def _smooth(
@@ -202,7 +203,7 @@ def save_pair(
         axis.imshow(grid(images, columns), cmap="gray", vmin=0, vmax=255)
         axis.set_title(title)
         axis.set_axis_off()
-    figure.savefig(path, dpi=100)
+    _save_figure(path, figure, dpi=100)
 
 
 def save_figure1(
@@ -265,7 +266,7 @@ def save_figure1(
     arrows.set_ylim(0, 1)
     arrows.set_yticks([0, 1], ["z", "x"])
     arrows.set_xlabel("x = G(z)")
-    figure.savefig(path, dpi=80)
+    _save_figure(path, figure, dpi=80)
 
 
 def save_panels(path: Path, frames: Sequence[Path]) -> None:
@@ -273,4 +274,10 @@ def save_panels(path: Path, frames: Sequence[Path]) -> None:
     chosen = np.linspace(0, len(frames) - 1, 4).round().astype(int)
     images = [np.asarray(Image.open(frames[i])) for i in chosen]
     rows = [np.hstack(images[:2]), np.hstack(images[2:])]
-    Image.fromarray(np.vstack(rows)).save(path)
+    save_image(path, Image.fromarray(np.vstack(rows)))
+
+
+def _save_figure(path: Path, figure: Figure, dpi: int) -> None:
+    """Writes a figure, which then takes the place of a file."""
+    with replacing(path) as partial:
+        figure.savefig(partial, dpi=dpi, format=path.suffix[1:].lower())

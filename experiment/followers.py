@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from experiment.chunks import DivergedError, iterate
+from experiment.chunks import DivergedError, iterate, require_finite
 from experiment.config import Config
 from experiment.peers import Peers
 from experiment.signals import StopRequest
@@ -35,13 +35,16 @@ def follow(
         train: a variant of the twin's ``train``.
         peers: all processes.
     """
-    stop = StopRequest(peers.heard(lambda text: None))
+    stop = StopRequest(peers.heard(lambda text: None), None)
     chunks = iterate(twin, config, data, device, game, step, train)
     try:
         with stop:
-            for _, history, _ in chunks:
-                last = int(history["step"][-1]) == config.steps
-                if peers.agree(stop, last) or stop.asked:
+            for game, history, _ in chunks:
+                step = int(history["step"][-1])
+                agreed = peers.agree(stop, step == config.steps)
+                if any(agreed) or step % config.sample_every == 0:
+                    require_finite(twin.to_numpy(game), step)
+                if agreed.ends or agreed.stops:
                     break
             peers.leave()
     except DivergedError:  # in all processes; process 0 says it

@@ -86,6 +86,9 @@ def _generator(seed: int, name: str) -> np.random.Generator:
 def moved_by_one_ulp(state: Mapping[str, NDArray], seed: int) -> State:
     """The state with every weight one ulp up or down, at random.
 
+    Raises:
+        ValueError: no name is that of a weight, so that nothing would move.
+
     Example:
         >>> w = {"d/params/w": np.ones(1)}
         >>> float(np.abs(moved_by_one_ulp(w, 0)["d/params/w"] - 1)[0]) < 3e-16
@@ -93,6 +96,8 @@ def moved_by_one_ulp(state: Mapping[str, NDArray], seed: int) -> State:
     """
     rng = np.random.default_rng(seed)
     moved = {name: array.copy() for name, array in state.items()}
+    if not any("/params/" in name for name in moved):
+        raise ValueError(f"no weight is named /params/ in {sorted(moved)}")
     for name, array in moved.items():
         if "/params/" in name:
             up = rng.random(array.shape) < 0.5

@@ -11,14 +11,19 @@ import pynvml
 
 def describe_machine() -> dict[str, Any]:
     """Processor, GPUs, cores, Python and the versions that decide the speed."""
-    names = ("jax", "jaxlib", "flax", "optax", "torch", "numpy")
     return {
         "cpu": _cpu(),
         "gpus": _gpus(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in names},
+        "versions": versions(),
     }
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that compute."""
+    names = ("jax", "jaxlib", "flax", "optax", "torch", "numpy")
+    return {name: version(name) for name in names}
 
 
 def _gpus() -> list[str]:

@@ -40,6 +40,20 @@ class _Peer(NamedTuple):
     pid: int
 
 
+class Agreement(NamedTuple):
+    """What all processes do after a chunk of iterations.
+
+    Attributes:
+        ends: the run has its last iteration, or collapsed and is to end then.
+        stops: a signal was heard, or the time is over.
+        saves: a checkpoint is due.
+    """
+
+    ends: bool
+    stops: bool
+    saves: bool
+
+
 class Peers:
     """The processes of a run, seen from one of them.
 
@@ -108,15 +122,14 @@ class Peers:
         self,
         config: Config,
         data: NDArray[np.floating],
-        state: Mapping[str, NDArray] | None,
+        state: Mapping[str, NDArray],
     ) -> None:
         """Compares digests of what all processes must have alike.
 
         Args:
             config: the experiment.
             data: its training set.
-            state: the arrays of a checkpoint that the run starts from, if
-                not from the weights of its seed.
+            state: the arrays of the game that the run starts from.
 
         Raises:
             InputError: the first process that has others than process 0.
@@ -127,7 +140,7 @@ class Peers:
         ours = {
             "settings": _digest(text),
             "data": _digest(np.ascontiguousarray(data).tobytes()),
-            "weights": _digest(*(a.tobytes() for a in (state or {}).values())),
+            "weights": _digest(*(a.tobytes() for a in state.values())),
         }
         for what, digest in ours.items():
             digests = self._gather(digest)
@@ -139,19 +152,26 @@ class Peers:
                     "processes with the same options, files and versions"
                 )
 
-    def agree(self, stop: StopRequest, ends: bool) -> bool:
-        """After a chunk: whether one of all ends the run, or heard a signal.
+    def agree(
+        self, stop: StopRequest, ends: bool, saves: bool = False
+    ) -> "Agreement":
+        """What all do after a chunk, since one of them wants it.
 
-        A signal that any process heard is then one that all have heard.
+        Args:
+            stop: of this process; it adopts what another has heard.
+            ends: whether the run ends for this process.
+            saves: whether a checkpoint is due for it.
         """
         if self._alone:
-            return ends
-        said = np.array([stop.number or 0, ends], np.uint8)
-        signals, endings = self._gather(said).T
+            return Agreement(ends, stop.asked, saves)
+        said = [stop.number or 0, stop.asked, ends, saves]
+        signals, stops, endings, due = self._gather(np.array(said, np.uint8)).T
         self._beat()
-        if signals.any():
-            stop.adopt(int(signals.max()))
-        return bool(endings.any())
+        if stops.any():
+            stop.adopt(int(signals.max()) or None)
+        return Agreement(
+            bool(endings.any()), bool(stops.any()), bool(due.any())
+        )
 
     def heard(self, say: Callable[[str], None]) -> Callable[[str], None]:
         """What a signal has said, unless it came because a process is gone.

@@ -8,6 +8,7 @@ import numpy as np
 
 from experiment import data as datasets
 from experiment import run
+from experiment.checkpoints import load_checkpoint, report_damage, require_run
 from experiment.config import Config
 from experiment.errors import InputError
 
@@ -58,7 +59,10 @@ def load_game(
         InputError: the folder is damaged, or this machine lacks the device.
     """
     config = run.load_config(folder)
-    step, state = run.load_checkpoint(folder)
+    checkpoint = load_checkpoint(folder)
+    require_run(folder, config, checkpoint)
+    report_damage(checkpoint)
     blank = np.zeros((1, *datasets.sample_shape(config)), config.dtype)
     game = twin.create(config, blank, twin.select_device(device, config))
-    return config, step, restored(twin, game, state, folder)
+    game = restored(twin, game, checkpoint.state, folder)
+    return config, checkpoint.step, game

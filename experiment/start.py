@@ -2,46 +2,34 @@
 
 import argparse
 import os
-from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from experiment import data as datasets
 from experiment import run
+from experiment.checkpoints import has_checkpoint, set_aside
 from experiment.config import Config
 from experiment.errors import InputError
+from experiment.lock import hold
+from experiment.peers import Peers
 from experiment.processes import Place, is_restart, require_even
-from experiment.restore import restored, with_weights
-
-# What may differ between a run and its continuation.
-_FREE_ON_RESUME = ("steps", "sample_every")
-
-
-def _resumed_config(folder: Path, changes: dict[str, Any]) -> Config:
-    """The config of a run folder, with the changes that a run may take."""
-    config = run.load_config(folder)
-    for name, value in changes.items():
-        before = getattr(config, name)
-        if value != before and name not in _FREE_ON_RESUME:
-            option = name.replace("_", "-")
-            raise InputError(
-                f"--{option} {value} is not that of {folder}, which has "
-                f"{option} {before}: leave it out, or retrain from scratch"
-            )
-    return replace(config, **changes)
+from experiment.resume import find_folder, resumed_config
+from experiment.train_options import NEWEST
+from experiment.train_run import Training
 
 
 def resume_after_failure(options: argparse.Namespace) -> None:
     """Has a run that its launcher starts again resume the folder it began."""
     if not is_restart(os.environ):
         return
-    if options.out and (options.out / "checkpoint.safetensors").exists():
+    if options.out and has_checkpoint(options.out):
         options.resume, options.out = options.out, None
         options.changes.pop("recipe", None)
 
@@ -52,30 +40,42 @@ class Inputs(NamedTuple):
     Attributes:
         config: the experiment.
         data: its training set.
-        step: iterations so far.
-        state: the weights to start from, if not those of the seed: all of a
-            game's arrays to resume, or those of ``--initial-weights``.
-        origin_step: the iteration of ``--initial-weights``.
+        folder: of the run.
     """
 
     config: Config
     data: NDArray[np.floating]
-    step: int
-    state: dict[str, NDArray] | None
-    origin_step: int
+    folder: Path
 
 
-def load_inputs(options: argparse.Namespace) -> Inputs:
-    """Reads and checks all that a run needs.
+def load_inputs(
+    twin: ModuleType,
+    options: argparse.Namespace,
+    peers: Peers,
+    stack: ExitStack,
+) -> Inputs:
+    """Reads and checks what a run needs.
+
+    Args:
+        twin: the module that trains; names the folder.
+        options: of the command.
+        peers: all processes.
+        stack: keeps the lock of a folder that is resumed.
 
     Raises:
         InputError: something is missing, damaged or does not fit.
     """
-    config = (
-        _resumed_config(options.resume, options.changes)
-        if options.resume
-        else options.config
-    )
+    _require_single(options, peers.place)
+    if options.resume:
+        folder = find_folder(options.resume)
+        if peers.writes:
+            stack.enter_context(hold(folder))
+        config = resumed_config(folder, options.changes)
+    else:
+        config = options.config
+        now = datetime.now().strftime("%Y%m%d-%H%M%S")
+        name = f"{twin.__package__}-{config.recipe}-{now}"
+        folder = options.out or Path("runs") / name
     data = datasets.load(config, options.data_dir, options.download)
     if options.epochs is not None:
         steps = options.epochs * len(data) / (config.k * config.batch_size)
@@ -85,67 +85,64 @@ def load_inputs(options: argparse.Namespace) -> Inputs:
             f"--accelerate {options.accelerate}: a stream on the device has "
             "its own training loop; leave it out, or take --stream shared"
         )
-    if options.initial_weights:
-        origin_step, state = run.load_checkpoint(options.initial_weights)
-        return Inputs(config, data, 0, state, origin_step)
-    if not options.resume:
-        return Inputs(config, data, 0, None, 0)
-    step, state = run.load_checkpoint(options.resume)
-    if step >= config.steps:
+    return Inputs(config, data, folder)
+
+
+def _require_single(options: argparse.Namespace, place: Place) -> None:
+    """Refuses what a process decides alone."""
+    if place.processes == 1:
+        return
+    if options.resume is NEWEST:
         raise InputError(
-            f"--steps is {config.steps}, and {options.resume} has {step} "
-            "iterations already: give a larger --steps"
+            "--resume: of several processes each would look for a folder; "
+            "name it"
         )
-    collapse = run.load_collapse(options.resume)
-    if collapse and options.stop_when_collapsed:
+    if options.on_nan != "stop":
         raise InputError(
-            f"{options.resume} {collapse}. To resume all the same, leave "
-            "--stop-when-collapsed out"
+            f"--on-nan {options.on_nan}: of several processes a run that "
+            "diverges ends; leave it out, and resume with a lower learning rate"
         )
-    return Inputs(config, data, step, state, 0)
 
 
-class Start(NamedTuple):
-    """Device, game and variant of ``train`` of a run."""
-
-    device: Any
-    game: Any
-    train: Callable
-
-
-def create_game(
-    twin: ModuleType, options: argparse.Namespace, place: Place, inputs: Inputs
-) -> Start:
-    """Creates the game on all devices.
+def prepare(
+    twin: ModuleType, options: argparse.Namespace, peers: Peers, inputs: Inputs
+) -> Training:
+    """Creates the game on all devices, new or as its checkpoint has it.
 
     Raises:
-        InputError: the devices are not there or cannot share a minibatch, or
-            the state is not of this game.
+        InputError: the devices are not there or cannot share a minibatch, a
+            checkpoint is damaged or of another game, or nothing is left to
+            do.
     """
-    config, data, _, state, _ = inputs
+    config, data, folder = inputs
     chosen = twin.select_device(options.device, config)
-    device = twin.spread(chosen, place, options.devices)
+    device = twin.spread(chosen, peers.place, options.devices)
     require_even(config.batch_size, twin.device_count(device))
-    game = twin.create(config, data, device)
-    if options.resume:
-        game = restored(twin, game, state, options.resume)
-    elif options.initial_weights:
-        game = with_weights(twin, game, state, options.initial_weights)
     variant = options.accelerate or next(iter(twin.VARIANTS))
-    return Start(device, game, twin.VARIANTS[variant](game))
+    training = Training(twin, config, data, device, variant, folder, peers)
+    if options.resume:
+        training.resume(options.stop_when_collapsed)
+    else:
+        training.begin(options.initial_weights)
+    return training
 
 
 def open_folder(
-    twin: ModuleType, options: argparse.Namespace, inputs: Inputs
-) -> Path:
-    """The run folder: made, or with the settings of its continuation."""
+    options: argparse.Namespace,
+    inputs: Inputs,
+    training: Training,
+    stack: ExitStack,
+) -> None:
+    """Makes the run folder, or has it continue.
+
+    Raises:
+        InputError: it cannot be made, or another process writes it.
+    """
+    config, _, folder = inputs
     if options.resume:
-        run.save_config(options.resume, inputs.config)
-        return options.resume
-    now = datetime.now().strftime("%Y%m%d-%H%M%S")
-    name = f"{twin.__package__}-{inputs.config.recipe}-{now}"
-    folder = options.out or Path("runs") / name
-    run.create_folder(folder, inputs.config)
-    if options.initial_weights:
-        run.save_origin(folder, options.initial_weights, inputs.origin_step)
-    return folder
+        set_aside(folder, training.step)
+        run.save_config(folder, config)
+        return
+    run.make_folder(folder)
+    stack.enter_context(hold(folder))
+    run.create_folder(folder, config, training.origin)

@@ -1,34 +1,32 @@
 """A run of either twin from a game to a full run folder."""
 
-import math
-import statistics
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from shlex import quote
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-)
 
 from experiment import figures, run
+from experiment.checkpoints import describe, has_checkpoint
 from experiment.chunks import DivergedError, iterate, require_finite
 from experiment.config import Config
-from experiment.errors import InputError
+from experiment.events import add_event, load_events
+from experiment.image_files import whole_frames
+from experiment.machine import versions
+from experiment.metrics_log import MetricsLog, load_metrics
 from experiment.peers import Peers
-from experiment.recipes import starts_of
+from experiment.progress import RunProgress
+from experiment.saver import Saver
 from experiment.signals import StopRequest
 from experiment.stream import fixed_noise
+from experiment.train_options import KEEP
 from experiment.watch import Watch, data_spread, describe_collapse
 
 _IMAGES = 64
@@ -51,6 +49,27 @@ class Outcome(NamedTuple):
     step: int
 
 
+class Settings(NamedTuple):
+    """How a run is kept and when it ends, next to its config.
+
+    Attributes:
+        keep_checkpoints: how many of the last ones stay; None for all.
+        checkpoint_minutes: after which a checkpoint is due, next to those of
+            ``sample_every``; None for these alone.
+        max_hours: of training, after which the run stops with a checkpoint;
+            None for no limit.
+        stop_when_collapsed: end with a checkpoint if the game collapses.
+    """
+
+    keep_checkpoints: int | None = KEEP
+    checkpoint_minutes: float | None = None
+    max_hours: float | None = None
+    stop_when_collapsed: bool = False
+
+
+DEFAULTS = Settings()
+
+
 def run_training(
     twin: ModuleType,
     config: Config,
@@ -60,13 +79,16 @@ def run_training(
     folder: Path,
     step: int,
     train: Callable | None = None,
-    stop_when_collapsed: bool = False,
+    settings: Settings = DEFAULTS,
+    about: Mapping[str, str] = MappingProxyType({}),
     peers: Peers | None = None,
 ) -> Outcome:
     """Trains ``game`` from iteration ``step`` to ``config.steps``.
 
     Writes images, metrics and checkpoints to the run folder as it goes, and
-    says once on stderr and in the folder if the game collapses.
+    says once on stderr and in the folder if the game collapses. Images of the
+    last checkpoint and of the whole run are drawn if they are missing, so a
+    run that was killed between the two can be completed.
 
     Args:
         twin: the module that the game is of.
@@ -77,98 +99,163 @@ def run_training(
         folder: of the run; it exists.
         step: iterations so far.
         train: a variant of the twin's ``train``; default: ``train`` itself.
-        stop_when_collapsed: end with a checkpoint if the game collapses.
+        settings: how the run is kept and when it ends.
+        about: what the checkpoint says that the run is resumed from.
         peers: the other processes of the run; default: there are none.
 
     Raises:
-        DivergedError: a loss, or a sample, is not finite any more.
-        KeyboardInterrupt: a signal asked for a stop; the last checkpoint is
-            kept, and stderr has the command that resumes the run.
+        DivergedError: a loss, a sample, or a weight is not finite any more.
+        InputError: a checkpoint cannot be written.
+        KeyboardInterrupt: a signal or the time limit asked for a stop; the
+            last checkpoint is kept, and stderr has the command that resumes
+            the run.
     """
-    console = Console(stderr=True)
-    log = run.MetricsLog(folder, step)
-    progress = _Progress(console, config, step)
-    saved = step if step else None
+    progress = RunProgress(config, step)
+    say = progress.say
+    log = MetricsLog(folder, step, say, about.get("metrics"))
+    factor = float(about.get("learning_rate_factor", 1))
+    saver = Saver(
+        folder,
+        describe(config, data, factor),
+        settings.keep_checkpoints,
+        settings.checkpoint_minutes,
+        step if has_checkpoint(folder) else None,
+    )
+    draw = partial(_draw, twin, config, data, folder, say)
     peers = peers or Peers(twin)
-    stop = StopRequest(peers.heard(lambda text: _say(console, text)))
+    stop = StopRequest(peers.heard(say), settings.max_hours)
     watch = Watch(data_spread(config, data), config.loss)
-    past = watch.follow(run.load_metrics(folder))
-    collapse = run.load_collapse(folder)
+    past = watch.follow(load_metrics(folder))
+    collapse = run.forget_collapse(folder, step)
     if past and not collapse:  # of a run that was not watched
         collapse = past
         run.save_collapse(folder, past)
-        _say(console, describe_collapse(past, config))
+        say(describe_collapse(past, config))
+    add_event(
+        folder,
+        "resumed" if step or load_events(folder) else "started",
+        iteration=step,
+        twin=twin.__package__,
+        device=str(device),
+        settings=settings._asdict(),
+        versions=versions(),
+    )
+
+    def save(state: dict[str, NDArray]) -> None:
+        log.sync()
+        saver.save(step, state, log.digest)
+
     try:
-        if step == 0:
-            run.save_checkpoint(folder, 0, twin.to_numpy(game))
-            saved = 0
-            _save_images(twin, config, data, game, folder, 0)
-        chunks = iterate(twin, config, data, device, game, step, train)
-        with progress, stop:
+        with progress, stop, saver:
+            if saver.saved is None:
+                save(twin.to_numpy(game))
+            if step % config.sample_every == 0 or step == config.steps:
+                draw(game, step)
+            chunks = iterate(twin, config, data, device, game, step, train)
             for game, history, seconds in chunks:
                 step = int(history["step"][-1])
                 log.append(history)
                 progress.report(seconds, history)
                 found = None if collapse else watch.update(history)
+                ends = step == config.steps
                 if found:
                     collapse = found
-                    run.save_collapse(folder, found)
+                    with suppress(OSError):  # said below, in any case
+                        run.save_collapse(folder, found)
+                    add_event(folder, "collapsed", **asdict(found))
                     said = describe_collapse(found, config)
-                    if stop_when_collapsed:
+                    if settings.stop_when_collapsed:
+                        ends = True
                         said += ". The run ends here (--stop-when-collapsed)"
-                    _say(console, said)
-                ends = step == config.steps or (found and stop_when_collapsed)
-                ends = peers.agree(stop, bool(ends))
+                    say(said)
                 due = step % config.sample_every == 0
-                if stop.asked or ends or due:
+                agreed = peers.agree(stop, ends, saver.due)
+                if any(agreed) or due:
                     state = twin.to_numpy(game)
                     # The losses are of the weights before the last step.
                     require_finite(state, step)
-                    run.save_checkpoint(folder, step, state)
-                    saved = step
-                if stop.asked or ends:
+                    save(state)
+                if agreed.ends or agreed.stops:
+                    saver.wait()
                     peers.leave()
-                stop.stop()
-                if ends or due:
-                    _save_images(twin, config, data, game, folder, step)
-                if ends:
+                if agreed.ends or due:
+                    draw(game, step)
+                if agreed.ends:
                     break
-    except DivergedError as error:
+                if agreed.stops:
+                    stop.stop()
+    except DivergedError:
         peers.leave()
-        reason = str(error)
-        if config.loss == "saturating":
-            reason += ", or take --loss non-saturating"
-        reason += f"; the checkpoint of iteration {saved} is kept"
-        if starts := starts_of(config):
-            reason += f". {starts}"
-        raise InputError(reason) from error
-    except KeyboardInterrupt:
-        if saved is None:
-            text = f"stopped before the first checkpoint: {folder} is of no use"
-        else:
-            again = f"-m {twin.__package__} train --resume {quote(str(folder))}"
-            if config.data in ("mnist", "fashion-mnist", "folder"):
-                again += " --data-dir ..."
-            text = (
-                f"stopped; the checkpoint of iteration {saved} is kept. "
-                f"Resume with: {quote(sys.executable)} {again}"
-            )
-        _say(console, text)
+        raise
+    except KeyboardInterrupt as stopped:
+        reason = getattr(stopped, "reason", "SIGINT")
+        add_event(folder, "stopped", iteration=saver.saved, reason=reason)
+        say(_how_to_resume(twin, config, folder, saver.saved))
         raise
     finally:
         log.close()
-    figures.save_curves(folder / "curves.png", {"": run.load_metrics(folder)})
-    frames = sorted(
-        (folder / "samples").glob("*.png"), key=lambda path: int(path.stem)
-    )
-    figures.save_animation(folder / "samples.gif", frames)
-    if config.data == "gaussian":
-        figures.save_panels(folder / "figure1.png", frames)
+    _draw_whole(config, folder, say)
+    add_event(folder, "finished", iteration=step)
     return Outcome(game, progress.images_per_second, step)
 
 
-def _say(console: Console, text: str) -> None:
-    console.print(text, soft_wrap=True, highlight=False, markup=False)
+def products(config: Config, folder: Path, step: int) -> list[Path]:
+    """What a run that ended at an iteration has drawn."""
+    names = [f"samples/{step:06d}.png", "samples.gif", "curves.png"]
+    if config.data == "gaussian":
+        names.append("figure1.png")
+    return [folder / name for name in names]
+
+
+def _how_to_resume(
+    twin: ModuleType, config: Config, folder: Path, saved: int | None
+) -> str:
+    again = f"-m {twin.__package__} train --resume {quote(str(folder))}"
+    if config.data in ("mnist", "fashion-mnist", "folder"):
+        again += " --data-dir ..."
+    return (
+        f"stopped; the checkpoint of iteration {saved} is kept. "
+        f"Resume with: {quote(sys.executable)} {again}"
+    )
+
+
+def _draw(
+    twin: ModuleType,
+    config: Config,
+    data: NDArray[np.floating],
+    folder: Path,
+    say: Callable[[str], None],
+    game: Any,
+    step: int,
+) -> None:
+    """Draws the images of an iteration, if they can be written."""
+    try:
+        _save_images(twin, config, data, game, folder, step)
+    except OSError as error:
+        say(
+            f"the images of iteration {step} cannot be written "
+            f"({error.strerror}): training continues"
+        )
+
+
+def _draw_whole(
+    config: Config, folder: Path, say: Callable[[str], None]
+) -> None:
+    """Draws the curves and the animation of a run, if they can be written."""
+    try:
+        metrics = load_metrics(folder)
+        if metrics:
+            figures.save_curves(folder / "curves.png", {"": metrics})
+        frames = whole_frames(folder / "samples")
+        if frames:
+            figures.save_animation(folder / "samples.gif", frames)
+        if frames and config.data == "gaussian":
+            figures.save_panels(folder / "figure1.png", frames)
+    except OSError as error:
+        say(
+            f"curves and animation cannot be written ({error.strerror}): make "
+            f"space, then draw them by --resume {folder}"
+        )
 
 
 def _save_images(
@@ -193,72 +280,3 @@ def _save_images(
     else:
         samples = twin.sample_images(game, fixed_noise(config, _IMAGES))
         figures.save_samples(path, samples, columns=8)
-
-
-class _Progress:
-    """Images/s and time left: a bar on a terminal, else a line in a while."""
-
-    def __init__(self, console: Console, config: Config, step: int):
-        self._console, self._config = console, config
-        self._images = config.k * config.batch_size
-        # Seconds an iteration, of every chunk but the first of each length:
-        # JAX compiles again for a new length.
-        self._paces: list[float] = []
-        self._lengths: set[int] = set()
-        self._printed = time.monotonic()
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[text]}"),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-        )
-        self._task = self._bar.add_task(
-            config.recipe, total=config.steps, completed=step, text=""
-        )
-
-    def __enter__(self):
-        self._bar.start()
-
-    def __exit__(self, *_):
-        self._bar.stop()
-
-    @property
-    def images_per_second(self) -> float:
-        """By the median pace, without compilation; NaN while there is none."""
-        return self._speed(self._paces)
-
-    def _speed(self, paces: list[float]) -> float:
-        return self._images / statistics.median(paces) if paces else math.nan
-
-    def report(self, seconds: float, metrics: dict[str, NDArray]) -> None:
-        """Shows more iterations, which took ``seconds``."""
-        step, count = int(metrics["step"][-1]), len(metrics["step"])
-        if count in self._lengths:
-            self._paces.append(seconds / count)
-        self._lengths.add(count)
-        speed = self._speed(self._paces[-20:])
-        mean = {name: float(values.mean()) for name, values in metrics.items()}
-        text = (
-            f"D {mean['discriminator_loss']:.3f}  "
-            f"G {mean['generator_loss']:.3f}  "
-            f"D(x) {mean['real_probability']:.2f}  "
-            f"D(G(z)) {mean['fake_probability']:.2f}"
-        )
-        left = ""
-        if math.isfinite(speed):
-            text = f"{speed:,.0f} images/s  {text}"
-            rest = (self._config.steps - step) * self._images / speed
-            left = f"  {rest:.0f} s left"
-        self._bar.update(self._task, completed=step, text=text)
-        if self._bar.disable and (
-            time.monotonic() - self._printed > 10 or step == self._config.steps
-        ):
-            self._printed = time.monotonic()
-            self._console.print(
-                f"{step}/{self._config.steps}  {text}{left}",
-                soft_wrap=True,
-                highlight=False,
-            )

@@ -130,6 +130,8 @@ def _require_combinations(config: Any) -> None:
             f"{(side & -side).bit_length() - 1} sizes to generator-hidden "
             "and to discriminator-hidden"
         )
+    if config.network == "dcgan" and config.batch_size == 1:
+        _require_several_values(side, depths)
     if config.network == "dcgan" and config.keep_input * config.keep_hidden < 1:
         raise InputError(
             "network dcgan has no dropout: leave keep-input and "
@@ -160,4 +162,14 @@ def _require_combinations(config: Any) -> None:
         raise InputError(
             f"k is {config.k}: with updates simultaneous both players take "
             "one step; leave k at 1, or take updates alternating"
+        )
+
+
+def _require_several_values(side: int, depths: tuple[int, int]) -> None:
+    """The deepest layers of a batch of one image must have several pixels."""
+    if max(depths) and side == 2 ** max(depths):
+        raise InputError(
+            "batch-size 1 leaves batch normalisation one value a channel, "
+            "where the images have 1x1 pixels: give a larger batch-size, or "
+            "fewer sizes to generator-hidden and discriminator-hidden"
         )

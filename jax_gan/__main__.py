@@ -2,7 +2,12 @@
 
 import sys
 
-from experiment.cli import main
-
 if __name__ == "__main__":
+    # Before all other imports, which take seconds.
+    from experiment.signals import listen
+
+    listen()
+
+    from experiment.cli import main
+
     sys.exit(main("jax_gan"))

@@ -2,7 +2,7 @@
 
 from jax_gan.accelerate import VARIANTS
 from jax_gan.create import create
-from jax_gan.device import fetch, place, select_device
+from jax_gan.device import fetch, make_deterministic, place, select_device
 from jax_gan.parallel import device_count, spread
 from jax_gan.processes import gather, join, rows
 from jax_gan.sample import device_stream, discriminate, sample_images
@@ -20,6 +20,7 @@ __all__ = [
     "from_numpy",
     "gather",
     "join",
+    "make_deterministic",
     "place",
     "rows",
     "sample_images",

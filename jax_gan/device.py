@@ -33,16 +33,27 @@ def select_device(name: str, config: Config) -> jax.Device:
     jax.config.update("jax_default_matmul_precision", "highest")
     try:
         return jax.devices(None if name == "auto" else name)[0]
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError) as error:
         if platforms := os.environ.get("JAX_PLATFORMS"):
             raise InputError(
                 f"--device {name}: JAX_PLATFORMS is {platforms!r}, and JAX "
-                "finds no such device; unset it, or take --device cpu without"
+                "finds no such device; unset it, or set it to cpu"
             ) from error
         raise InputError(
             f"--device {name}: JAX sees none here; take --device cpu, or "
             "install CUDA's JAX: make gpu-install"
         ) from error
+
+
+def make_deterministic() -> None:
+    """Makes runs on a GPU equal to the bit; costs speed. On a CPU they are.
+
+    XLA then takes no kernel that adds in the order in which threads end, and
+    chooses none by its measured time. It reads this when JAX first looks for
+    devices: call it before.
+    """
+    flags = os.environ.get("XLA_FLAGS", "")
+    os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true"
 
 
 def place(batch: Any, device: Any = None) -> Any:

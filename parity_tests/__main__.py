@@ -3,20 +3,16 @@
 import argparse
 import sys
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-from experiment.errors import InputError
 from experiment.parser import Parser, run_command
 from parity_tests.check_command import add_check
-from parity_tests.diagnose import Parting, accounts_of_twins, diagnose
-from parity_tests.replay import drive
-from parity_tests.small import small_config, small_data
+from parity_tests.diagnose_command import add_diagnose
+from parity_tests.injected import add_causes
 from parity_tests.trajectory_commands import (
     add_goldens,
     add_record,
     add_replay,
-    find_implementation,
 )
 
 # Commands import the frameworks that they need: replay needs those of the
@@ -47,10 +43,11 @@ def _parser() -> argparse.ArgumentParser:
     commands_of = (
         add_check,
         _add_report,
-        _add_diagnose,
+        add_diagnose,
         add_record,
         add_replay,
         add_goldens,
+        add_causes,
     )
     for add in commands_of:
         add(commands)
@@ -79,89 +76,6 @@ def _report(options: argparse.Namespace) -> int:
     from parity_tests.report import report
 
     return report(options.out)
-
-
-def _add_diagnose(commands: Any) -> None:
-    command = commands.add_parser(
-        "diagnose",
-        help="see where the twins diverge after a fault, or where yours does",
-        description="Names the first iteration, phase and tensor where two "
-        "implementations of a small game diverge, and how the error grows: "
-        "the twins with a fault injected into PyTorch's, or the reference "
-        "and another implementation. Without options it lists the faults.",
-        epilog="Example: python -m parity_tests diagnose --fault 'b2 is .9991'",
-    )
-    command.set_defaults(command=_diagnose)
-    of = command.add_mutually_exclusive_group()
-    of.add_argument("--fault", help="its name, or a part of it")
-    of.add_argument(
-        "--implementation",
-        metavar="MODULE:OBJECT",
-        help="of the protocol parity_tests.replay.Implementation",
-    )
-    command.add_argument(
-        "--recipe",
-        default="mlp",
-        help="of the small game, for --implementation: mlp (default) or dcgan",
-    )
-    command.add_argument(
-        "--steps", type=int, default=10, help="iterations (default: 10)"
-    )
-
-
-def _diagnose(options: argparse.Namespace) -> int:
-    from parity_tests.faults import FAULTS
-    from parity_tests.faults.base import MOST_STEPS
-
-    if not 1 <= options.steps <= MOST_STEPS:
-        raise InputError(
-            f"--steps is {options.steps}: it must be from 1 to {MOST_STEPS}"
-        )
-    if options.implementation is not None:
-        found = _diagnose_implementation(options)
-        print(found or f"{options.implementation} and the reference agree")
-        return 1 if found else 0
-    if options.fault is None:
-        for fault in FAULTS:
-            print(f"{fault.group}: {fault.name}")
-        return 0
-    named = [fault for fault in FAULTS if options.fault in fault.name]
-    named = [fault for fault in named if options.fault == fault.name] or named
-    if len(named) != 1:
-        raise InputError(
-            f"--fault {options.fault!r} is in the names of {len(named)} "
-            "faults, not of one; python -m parity_tests diagnose lists them"
-        )
-    (fault,) = named
-    print(f"Injected: {fault.name}")
-    with fault.planted():
-        accounts = accounts_of_twins(
-            small_config(**fault.config), small_data(), options.steps
-        )
-        found = diagnose(accounts)
-    print(found or f"The twins do not diverge: {fault.equivalent}")
-    return 0
-
-
-def _diagnose_implementation(options: argparse.Namespace) -> Parting | None:
-    """Records the reference with its state after every iteration; drives."""
-    from parity_tests.faults.base import DCGAN
-    from parity_tests.recording import record
-
-    changes = {"mlp": {}, "dcgan": DCGAN}.get(options.recipe)
-    if changes is None:
-        raise InputError(
-            f"--recipe {options.recipe!r} has no small game; known: mlp, dcgan"
-        )
-    implementation = find_implementation(options.implementation)
-    every = range(1, options.steps + 1)
-    with TemporaryDirectory() as scratch:
-        folder = Path(scratch) / "trajectory"
-        config = small_config(**changes)
-        record(config, small_data(), options.steps, folder, every)
-        return diagnose(
-            (ours, theirs) for _, ours, theirs in drive(folder, implementation)
-        )
 
 
 if __name__ == "__main__":

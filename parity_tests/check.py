@@ -10,18 +10,19 @@ differ in the last bit, says how far rounding alone drives the reference from
 itself (the control), and that times ``factor`` is the bound of each array.
 """
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from experiment.errors import InputError
-from parity_tests.comparison import Arrays, Comparison, View
-from parity_tests.measure import is_float, one_ulp_away
+from parity_tests.comparison import Comparison
+from parity_tests.control import Control, LiveControl, Permute
+from parity_tests.measure import is_float
 from parity_tests.result import Coverage, Divergence, Result
 from parity_tests.runner import Names, Runner
 from parity_tests.side import KINDS, Build, State, Taken
+from parity_tests.view import Arrays, View, take_step
 
 
 def check_pair(
@@ -30,10 +31,12 @@ def check_pair(
     batches: Iterable[Any],
     *,
     names: Names | None = None,
-    permute: Callable[[Any], Any] | None = None,
+    controls: int = 1,
+    permute: Permute | None = None,
     floor: float | None = None,
     factor: float = 100,
     lockstep: bool = False,
+    states_at: Collection[int] | None = None,
     metrics: Mapping[str, str] | None = None,
     order: Sequence[str] = (),
     ignore: Sequence[str] = (),
@@ -51,7 +54,10 @@ def check_pair(
         batches: one for each step: arrays in dicts, lists and tuples.
         names: what has another name in the port, as messages show it, by the
             reference's: ``{"model/net/0": "model/Dense/0"}`` is for a layer.
-        permute: a batch with its examples in another order, for a second
+        controls: how many second references there are, each one unit in the
+            last place away in another direction; with 0, and no ``permute``,
+            the bound is ``floor`` alone.
+        permute: a batch with its examples in another order, for one more
             control: a mean over examples does not depend on the order, its
             rounding does.
         floor: smallest bound; by default 1e-12 in float64 and 5e-7 in
@@ -60,6 +66,8 @@ def check_pair(
         lockstep: give the port, and the control, the reference's state after
             every step, so that each step is judged alone. Then arrays that
             diverge in later steps are named too.
+        states_at: steps after which gradients and state are compared, and not
+            metrics alone; by default all. Large states take time.
         metrics: the part that a metric is of, by the metric's name; it orders
             metrics within a step, and those without one come first.
         order: parts in the order of their updates, where no side tells it.
@@ -77,77 +85,93 @@ def check_pair(
             the reference is not deterministic; the control is empty.
         Exception: of a side's own code, with a note of side and step.
     """
-    if not 0 < factor < np.inf:
-        raise InputError(f"factor is {factor}: it must be a positive number")
-    for pattern in ignore:
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise InputError(
-                f"ignore {pattern!r} is no regular expression ({error})"
-            ) from error
-    names = names or {}
-    if len(set(names.values())) < len(names):
-        raise InputError(f"names {dict(names)} gives two arrays one name")
-    # The port's arrays go by the reference's names.
-    own = {theirs: ours for ours, theirs in names.items()}
-    controls: dict[str, Callable[[Any], Any]] = {"control": _unchanged}
-    if permute:
-        controls["permuted control"] = permute
-    view = View(dict(metrics or {}), tuple(order), tuple(ignore))
-    check = _Check(
-        Runner("reference", reference, {}),
-        Runner("second reference", reference, {}),
-        Runner("port", port, own),
-        tuple(names),
-        [(Runner(name, reference, {}), of) for name, of in controls.items()],
+    if controls < 0:
+        raise InputError(f"controls is {controls}: it must be 0 or more")
+    view = View(metrics, order, ignore)
+    first = Runner("reference", reference)
+    control = LiveControl(reference, view, controls, permute)
+    check = Check(
+        first,
+        port,
+        names,
+        control if controls or permute else None,
         view,
         Comparison(floor, factor),
         lockstep,
+        states_at,
+        Runner("second reference", reference),
     )
     return check.run(batches)
 
 
-class _Check:
-    """A reference, a port and the controls, step by step."""
+class Check:
+    """A reference, a port and the control, step by step."""
 
     def __init__(
         self,
         reference: Runner,
-        second: Runner,
-        port: Runner,
-        names: tuple[str, ...],
-        controls: list[tuple[Runner, Callable[[Any], Any]]],
+        port: Build,
+        names: Names | None,
+        control: Control | None,
         view: View,
         comparison: Comparison,
         lockstep: bool,
+        states_at: Collection[int] | None,
+        second: Runner | None = None,
     ):
-        self._reference, self._second, self._port = reference, second, port
-        self._names, self._controls, self._view = names, controls, view
-        self._comparison, self._lockstep = comparison, lockstep
+        """As ``check_pair``.
+
+        Args:
+            reference: runs.
+            port: is made.
+            names: as ``check_pair``'s.
+            control: of the reference; None if the floor is the bound.
+            view: what is compared.
+            comparison: takes the steps.
+            lockstep: as ``check_pair``'s.
+            states_at: as ``check_pair``'s.
+            second: of the reference, whose first step must be the same; None
+                if the reference is recorded.
+        """
+        names = names or {}
+        if len(set(names.values())) < len(names):
+            raise InputError(f"names {dict(names)} gives two arrays one name")
+        # The port's arrays go by the reference's names.
+        own = {theirs: ours for ours, theirs in names.items()}
+        self._reference, self._port = reference, Runner("port", port, own)
+        self._second, self._names, self._control = second, names, control
+        self._view, self._comparison = view, comparison
+        self._lockstep, self._states_at = lockstep, states_at
 
     def run(self, batches: Iterable[Any]) -> Result:
         """All steps."""
         initial = self._start()
-        number = 0
+        number = states = 0
         metrics: Mapping[str, Any] = {}
         first: tuple[Divergence, ...] = ()
         for number, batch in enumerate(batches, start=1):
-            metrics = self._step(number, batch)
+            whole = self._states_at is None or number in self._states_at
+            states += whole
+            metrics = self._step(number, batch, whole)
             first = first or tuple(self._comparison.divergences.values())
         if number == 0:
             raise InputError("there is no batch: give at least one")
-        if not self._comparison.has_control:
+        if not self._comparison.worst:
             raise InputError(
-                "the control is empty: the reference ends at the same numbers "
-                "from weights that differ in the last place; does it use them?"
+                "nothing was compared: all arrays are ignored, or none is of "
+                "the steps in states_at, and there is no metric"
             )
+        if self._control:
+            self._comparison.require_control()
         all_of_them = tuple(self._comparison.divergences.values())
         left_out = (
             *self._view.left_out,
             *self._comparison.meaningless.values(),
         )
-        counts = {k: sum(key.kind == k for key in initial) for k in KINDS}
+        counts = {
+            kind: sum(key.kind == kind for key in initial) if states else 0
+            for kind in KINDS
+        }
         return Result(
             all_of_them if self._lockstep else first,
             tuple(self._comparison.worst.values()),
@@ -157,8 +181,10 @@ class _Check:
                 tuple(metrics),
                 self._comparison.gradients,
                 left_out,
+                states,
             ),
             tuple(self._comparison.growth),
+            tuple(self._comparison.control),
         )
 
     def _start(self) -> State:
@@ -183,39 +209,39 @@ class _Check:
                     f"the port's read does not give back {key} ({key.kind}) "
                     "as its write got it"
                 )
-        self._write_controls(whole, 0)
+        if self._control:
+            self._control.write(whole, 0)
         self._comparison.start(self._view.arrays(Taken({}), initial))
         return initial
 
-    def _step(self, number: int, batch: Any) -> Mapping[str, Any]:
-        taken = self._reference.step(batch, number)
-        state = self._reference.read(number)
+    def _step(self, number: int, batch: Any, whole: bool) -> Mapping[str, Any]:
+        taken = self._reference.step(batch, number, whole)
+        state = self._reference.read(number) if whole else {}
         reference = self._view.arrays(taken, self._view.state(state))
         self._comparison.require_finite(number, reference)
         if number == 1:
-            self._second.write(self._initial)
-            self._comparison.require_deterministic(
-                reference, self._of(self._second, batch, number)
-            )
-        port = self._of(self._port, batch, number)
+            self._view.require_known(self._initial, taken.metrics)
+            if self._second:
+                self._second.write(self._initial)
+                again = self._take(self._second, batch, number, whole)
+                self._comparison.require_deterministic(reference, again)
+        port = self._take(self._port, batch, number, whole)
         self._view.require_same(reference, port)
-        for control, permute in self._controls:
-            other = self._of(control, permute(batch), number)
-            self._comparison.add_control(reference, other)
+        if self._control:
+            self._comparison.add_control(
+                self._control.errors(number, batch, reference, whole)
+            )
         self._comparison.add(number, reference, port)
-        if self._lockstep:
+        if self._lockstep and whole:
             self._port.write(state)
-            self._write_controls(state, number)
+            if self._control:
+                self._control.write(state, number)
         return taken.metrics
 
-    def _of(self, runner: Runner, batch: Any, number: int) -> Arrays:
-        taken = runner.step(batch, number)
-        return self._view.arrays(taken, self._view.state(runner.read(number)))
-
-    def _write_controls(self, state: State, number: int) -> None:
-        for control, permute in self._controls:
-            moves = permute is _unchanged
-            control.write(one_ulp_away(state, number) if moves else state)
+    def _take(
+        self, runner: Runner, batch: Any, number: int, whole: bool
+    ) -> Arrays:
+        return take_step(runner, self._view, batch, number, whole)
 
 
 def require_alike(ours: State, theirs: State) -> None:
@@ -254,7 +280,3 @@ def require_alike(ours: State, theirs: State) -> None:
                 f"{of} is {array.dtype} in the reference and {other.dtype} in "
                 "the port: give both the same precision"
             )
-
-
-def _unchanged(batch: Any) -> Any:
-    return batch

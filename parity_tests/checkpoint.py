@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,17 +18,18 @@ from parity_tests.runner import Names, renamed
 from parity_tests.side import (
     AS_IT_IS,
     KINDS,
+    TORCH_COUNT,
+    TORCH_STATISTICS,
     Key,
     Layout,
     State,
+    key_of,
     layout_of,
+    leaves_of,
     neutral_path,
     transposed,
     unique,
 )
-
-_STATISTICS = {"running_mean": "mean", "running_var": "var"}
-_COLLECTIONS = {"params": "weights", "batch_stats": "statistics"}
 
 
 def check_checkpoint(
@@ -45,7 +47,8 @@ def check_checkpoint(
     ``kernel`` if it has two, and a convolution's if it has more.
 
     Args:
-        reference: a ``state_dict``, or a safetensors file of one.
+        reference: a ``state_dict``; a file of one by ``torch.save``, or by
+            safetensors.
         port: a tree of arrays, such as Flax's ``{"params": ...,
             "batch_stats": ...}`` or NNX's pure dict; a safetensors file; or
             the folder of an Orbax checkpoint.
@@ -106,11 +109,14 @@ def _read(checkpoint: Any) -> Any:
     if not isinstance(checkpoint, Path):
         return checkpoint
     if checkpoint.is_file():
+        load = _load_torch if is_zipfile(checkpoint) else load_file
         try:
-            return load_file(checkpoint)
-        except Exception as error:  # of several classes in safetensors
+            return load(checkpoint)
+        except Exception as error:  # of several classes in either library
+            line = " ".join(str(error).split())
             raise InputError(
-                f"{checkpoint} is no safetensors file ({error})"
+                f"{checkpoint} is neither a safetensors file nor tensors that "
+                f"torch.save wrote ({line})"
             ) from error
     if not checkpoint.is_dir():
         raise InputError(f"{checkpoint} is neither a file nor a folder")
@@ -125,17 +131,29 @@ def _read(checkpoint: Any) -> Any:
         ) from error
 
 
+def _load_torch(path: Path) -> Any:
+    import torch
+
+    # Tensors alone: a pickle may execute anything.
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
 def _of_torch(
     state_dict: Mapping[str, Any], layouts: Mapping[str, Layout]
 ) -> Iterator[tuple[Key, NDArray]]:
     for name, tensor in state_dict.items():
         layer, _, leaf = name.rpartition(".")
-        if leaf == "num_batches_tracked":
-            continue  # a count that no output depends on
+        if leaf == TORCH_COUNT:
+            continue
         if hasattr(tensor, "detach"):  # a tensor, which NumPy may not read
             tensor = tensor.detach().cpu().numpy()
         array = np.array(tensor)
-        known, layout = _STATISTICS.get(leaf, leaf), AS_IT_IS
+        if array.dtype == object:
+            raise InputError(
+                f"{name} of the reference is a {type(tensor).__name__}, not a "
+                "tensor: give the state_dict alone"
+            )
+        known, layout = TORCH_STATISTICS.get(leaf, leaf), AS_IT_IS
         if leaf == "weight":
             known = "scale"
             if array.ndim > 1:
@@ -143,25 +161,11 @@ def _of_torch(
                 layout = transposed(*range(2, array.ndim), 1, 0)
         path = f"{layer}.{known}".strip(".").replace(".", "/")
         layout = layout_of(f"model/{path}", layouts, layout)
-        kind = "statistics" if leaf in _STATISTICS else "weights"
+        kind = "statistics" if leaf in TORCH_STATISTICS else "weights"
         yield Key(kind, "model", path), layout.to_neutral(array)
 
 
 def _of_jax(tree: Any) -> Iterator[tuple[Key, NDArray]]:
-    for path, array in _leaves(tree):
-        collection, _, rest = path.partition("/")
-        kind = _COLLECTIONS.get(collection)
-        key = Key(kind or "weights", "model", rest if kind else path)
-        yield key, np.array(array)
-
-
-def _leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """The arrays of a tree, or of flat names that have ``.`` or ``/``."""
-    if isinstance(tree, Mapping):
-        for name, inside in tree.items():
-            yield from _leaves(inside, f"{path}/{name}".strip("/"))
-    elif isinstance(tree, list | tuple):
-        for i, inside in enumerate(tree):
-            yield from _leaves(inside, f"{path}/{i}")
-    else:
-        yield neutral_path(path.replace(".", "/")), tree
+    for path, array in leaves_of(tree):
+        yield key_of(neutral_path(path.replace(".", "/"))), np.array(array)

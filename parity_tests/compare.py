@@ -6,23 +6,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-# The kinds of a game's state, by the part of a name that tells them.
-KINDS = {
-    "weights": "/params/",
-    "moments": "/optimizer/",
-    "statistics": "/statistics/",
-}
-
+from parity_tests.keys import key_of
+from parity_tests.measure import difference, is_float
 
 Arrays = dict[str, NDArray]
-
-
-class Account(NamedTuple):
-    """What one iteration left behind in one implementation, by name."""
-
-    metrics: Arrays
-    gradients: Arrays
-    state: Arrays  # weights, statistics and moments
 
 
 class Gap(NamedTuple):
@@ -53,18 +40,14 @@ def gap(ours: Mapping[str, NDArray], theirs: Mapping[str, NDArray]) -> Gap:
         >>> print(gap({"w": np.array([1.0, 2.0])}, {"w": np.array([1.0, 2.5])}))
         5.0e-01 at w
     """
-    assert ours.keys() == theirs.keys(), (
-        f"names differ: {sorted(ours.keys() ^ theirs.keys())}"
-    )
+    if ours.keys() != theirs.keys():
+        names = sorted(ours.keys() ^ theirs.keys())
+        raise AssertionError(f"names differ: {names}")
     worst = NO_GAP
     for name, a in ours.items():
         b = theirs[name]
-        assert np.isfinite(a).all(), f"{name}: ours is not finite"
-        assert np.isfinite(b).all(), f"{name}: theirs is not finite"
-        assert a.shape == b.shape, f"{name}: {a.shape} is not {b.shape}"
-        assert a.dtype == b.dtype, f"{name}: {a.dtype} is not {b.dtype}"
-        assert not np.shares_memory(a, b), f"{name}: compared with itself"
-        error = float(np.abs(a - b).max(initial=0))
+        _require_comparable(name, a, b)
+        error = float(difference(a, b).max(initial=0))
         worst = max(worst, Gap(error, name))
     return worst
 
@@ -72,17 +55,32 @@ def gap(ours: Mapping[str, NDArray], theirs: Mapping[str, NDArray]) -> Gap:
 def by_kind(
     ours: Mapping[str, NDArray], theirs: Mapping[str, NDArray]
 ) -> dict[str, Gap]:
-    """The gaps of two states: of weights, moments and statistics.
+    """The gaps of two states on disk: of weights, moments and statistics.
 
     A kind that the game does not have is left out.
 
     Raises:
         AssertionError: as ``gap``.
+        InputError: a name is of no known kind.
     """
-    found = {}
-    for kind, part in KINDS.items():
-        mine = {name: array for name, array in ours.items() if part in name}
-        other = {name: array for name, array in theirs.items() if part in name}
-        if mine or other:
-            found[kind] = gap(mine, other)
-    return found
+    kinds = {name: key_of(name).kind for name in {**ours, **theirs}}
+
+    def of_kind(kind: str, state: Mapping[str, NDArray]) -> Arrays:
+        return {n: array for n, array in state.items() if kinds[n] == kind}
+
+    return {
+        kind: gap(of_kind(kind, ours), of_kind(kind, theirs))
+        for kind in dict.fromkeys(kinds.values())
+    }
+
+
+def _require_comparable(name: str, a: NDArray, b: NDArray) -> None:
+    if a.shape != b.shape:
+        raise AssertionError(f"{name}: {a.shape} is not {b.shape}")
+    if a.dtype != b.dtype:
+        raise AssertionError(f"{name}: {a.dtype} is not {b.dtype}")
+    for whose, array in (("ours", a), ("theirs", b)):
+        if is_float(array) and not np.isfinite(array).all():
+            raise AssertionError(f"{name}: {whose} is not finite")
+    if np.shares_memory(a, b):
+        raise AssertionError(f"{name}: compared with itself")

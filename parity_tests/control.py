@@ -1,61 +1,81 @@
-"""The control: how far PyTorch runs from itself when only rounding differs.
+"""The control: how far rounding alone drives a reference from itself.
 
-Training magnifies rounding. Where two runs of one framework, apart in the
+Training amplifies rounding. Where two runs of one implementation, apart in the
 last bit of their initial weights or in the order of their sums, end further
 apart than a bound, no port could keep it; then the control takes its place.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
+from parity_tests.comparison import rounding_of
+from parity_tests.measure import one_ulp_away
+from parity_tests.runner import Runner
+from parity_tests.side import Build, State
+from parity_tests.view import Arrays, Place, View, take_step
 
-import torch_ref
-from experiment.stream import Batch, DiscriminatorBatch, Stream, map_arrays
-from parity_tests.compare import Arrays, Gap, by_kind, gap
+Permute = Callable[[Any], Any]
+Errors = Mapping[Place, float]
 
 
-class Reversed(Stream):
-    """The stream with every minibatch in the opposite order.
+class Control(Protocol):
+    """What a check is told about rounding, step by step."""
 
-    Losses are means and know no order, so it changes nothing but the rounding
-    of their sums, which every port rounds in its own way.
-    """
+    def write(self, state: State, number: int) -> None:
+        """Starts from the reference's state after a step."""
 
-    def batch(self, step: int) -> Batch | DiscriminatorBatch:
-        """What iteration ``step`` consumes, the last example first."""
-        batch = super().batch(step)
-        if isinstance(batch, DiscriminatorBatch):  # of simultaneous players
-            return map_arrays(lambda array: array[::-1].copy(), batch)
-        of_d, of_g = batch
-        return Batch(
-            map_arrays(lambda array: array[:, ::-1].copy(), of_d),
-            map_arrays(lambda array: array[::-1].copy(), of_g),
+    def errors(
+        self, number: int, batch: Any, reference: Arrays, whole: bool
+    ) -> Errors:
+        """How far the arrays of a step are from the reference's."""
+
+
+class LiveControl:
+    """Further references on the same batches."""
+
+    def __init__(
+        self,
+        reference: Build,
+        view: View,
+        count: int,
+        permute: Permute | None = None,
+    ):
+        """Makes the references.
+
+        Args:
+            reference: makes one.
+            view: what is compared.
+            count: of those whose weights are one unit in the last place away.
+            permute: a batch with its examples in another order, for one more.
+        """
+        self._view = view
+        self._moved = [Runner("control", reference) for _ in range(count)]
+        self._permuted = (
+            [(Runner("permuted control", reference), permute)]
+            if permute
+            else []
         )
 
+    def write(self, state: State, number: int) -> None:
+        """As ``Control``.
 
-def reference_run(
-    stream: Stream, state: Mapping[str, NDArray], steps: int
-) -> tuple[Arrays, Arrays]:
-    """PyTorch's run from a state on a stream.
+        Raises:
+            InputError: the reference has no weight to move.
+        """
+        for i, runner in enumerate(self._moved):
+            runner.write(one_ulp_away(state, number, i))
+        for runner, _ in self._permuted:
+            runner.write(state)
 
-    Returns:
-        The metrics of all iterations, and the state after the last.
-    """
-    game = torch_ref.create(stream.config, stream.data)
-    game = torch_ref.from_numpy(game, dict(state))
-    rows = []
-    for number in range(steps):
-        batch = torch_ref.place(stream.batch(number))
-        game, metrics = game.step(batch)
-        rows.append([value.numpy() for value in metrics])
-    columns = zip(metrics._fields, zip(*rows, strict=True), strict=True)
-    history = {name: np.array(column) for name, column in columns}
-    return history, torch_ref.to_numpy(game)
-
-
-def gaps_of_runs(
-    ours: tuple[Arrays, Arrays], theirs: tuple[Arrays, Arrays]
-) -> dict[str, Gap]:
-    """The gaps of two runs by kind: metrics, weights, moments, statistics."""
-    return {"metrics": gap(ours[0], theirs[0]), **by_kind(ours[1], theirs[1])}
+    def errors(
+        self, number: int, batch: Any, reference: Arrays, whole: bool
+    ) -> Errors:
+        """The largest of all references, of rounded numbers."""
+        runs = [(runner, batch) for runner in self._moved]
+        runs += [(runner, permute(batch)) for runner, permute in self._permuted]
+        found: dict[Place, float] = {}
+        for runner, given in runs:
+            other = take_step(runner, self._view, given, number, whole)
+            for place, error in rounding_of(other, reference).items():
+                found[place] = max(found.get(place, 0.0), error)
+        return found

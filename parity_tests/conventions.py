@@ -37,8 +37,8 @@ CONVENTIONS = {
     "in place of leaky_relu. maxout: unit u is the largest of h[pieces u] to "
     "h[pieces u + pieces - 1]; pieces that tie for the largest share its "
     "gradient equally",
-    "network dcgan": "G: relu(norm_0(project(z) as [m, side, side, c])), with "
-    "c = generator_hidden[0] and side = height / 2^len(generator_hidden); "
+    "network dcgan": "G: relu(norm_0(project(z) as [m, s, s, c])), with "
+    "c = generator_hidden[0] and s = height / 2^len(generator_hidden); "
     "for i = 0, 1, ...: relu(norm_(i + 1)(upsample_i(h))), then "
     "output_function(output(h)), where upsample_i and output are transposed "
     "convolutions; D: leaky_relu(input(x)), for i: "
@@ -46,7 +46,7 @@ CONVENTIONS = {
     "discriminator_dense (none where it is missing): leaky_relu(dense_i(h)), "
     "logit = output(h), where input and downsample_i are convolutions; "
     "project, upsample_i and downsample_i have no bias, since a batch norm "
-    "follows",
+    "follows; input, dense_i and both outputs have one",
     "output_function": "config's output: sigmoid, tanh, or linear (none)",
     "leaky_relu": "h where h > 0, else slope h; its derivative at 0 is slope. "
     "The derivative of relu at 0 is 0",
@@ -65,8 +65,8 @@ CONVENTIONS = {
     "(var N / (N - 1) - running var)",
     "adam": "m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2, p = p - rate "
     "(m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + 1e-8), t counts from 1; "
-    "1 - b^t is computed as -expm1(t log b), for in float32 the difference "
-    "would lose five digits at b = .999",
+    "1 - b^t is computed as -expm1(t log b), and is 1 where b is 0: in "
+    "float32 the difference would lose five digits at b = .999",
     "sgd": "momentum = config's momentum times momentum + g, p = p - rate "
     "momentum; with momentum 0 it keeps none: p = p - rate g",
     "classical-momentum": "velocity = mu velocity - rate g, p = p + velocity; "
@@ -76,11 +76,11 @@ CONVENTIONS = {
     "with generator_learning_rate (learning_rate where it is null) for G. t = "
     "n // k for D, n for G, with integer division; n counts this player's "
     "steps from 0",
-    "state": "side/params/layer/kernel, bias or scale; "
-    "side/statistics/layer/mean or var; side/optimizer/m, v, "
-    "momentum or velocity/layer/...; side/optimizer/step, the steps taken, "
-    "int32",
-    "gradients": "side/layer/...: what the optimizer was last given in this "
+    "state": "player/params/layer/kernel, bias or scale; "
+    "player/statistics/layer/mean or var; player/optimizer/m, v, "
+    "momentum or velocity/layer/...; player/optimizer/step, the steps taken, "
+    "int32; player is generator or discriminator",
+    "gradients": "player/layer/...: what the optimizer was last given in this "
     "iteration (for D, in the last of its k steps)",
     "files": "six digits and .safetensors for each iteration; tensors are "
     "named by the same six digits",

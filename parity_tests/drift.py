@@ -6,20 +6,21 @@ seed has such a unit early is chance.
 """
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
-import torch_ref
 from experiment.config import Config
 from experiment.data import load
-from experiment.initial import moved_by_one_ulp
 from experiment.recipes import recipe
-from experiment.stream import Stream
-from parity_tests.control import Reversed, reference_run
-from parity_tests.pair import Pair
+from parity_tests.check import check_pair
+from parity_tests.pair import iterations
+from parity_tests.result import Result
+from parity_tests.twin import reverse
+from parity_tests.twin_jax import JaxTwin
+from parity_tests.twin_torch import TorchTwin
 
 # By the name of a comparison, one curve a seed: the error of every iteration.
 Drift = dict[str, list[list[float]]]
@@ -30,7 +31,7 @@ _COLORS = "#009e73", "#0072b2", "#d55e00"
 
 
 def measure_drift(seeds: Iterable[int], steps: int) -> Drift:
-    """Largest error of the metrics at every iteration, in three comparisons.
+    """The largest error of the metrics in every iteration, compared thrice.
 
     The recipe lecture, both sides from the same weights: JAX against PyTorch
     in float64 and in float32, and PyTorch against itself in float32, the
@@ -48,38 +49,26 @@ def measure_drift(seeds: Iterable[int], steps: int) -> Drift:
     for seed in seeds:
         for precision in ("float64", "float32"):
             config = recipe("lecture", precision=precision, seed=seed)
-            data = load(config)
-            drift.setdefault(f"JAX against PyTorch, {precision}", []).append(
-                _between_twins(config, data, steps)
-            )
-        drift.setdefault("PyTorch against itself, float32", []).append(
-            _within_pytorch(config, data, steps)
-        )
+            result = _run(config, steps)
+            name = f"JAX against PyTorch, {precision}"
+            drift.setdefault(name, []).append(list(result.growth))
+        name = "PyTorch against itself, float32"
+        drift.setdefault(name, []).append(list(result.control))
     return drift
 
 
-def _between_twins(
-    config: Config, data: NDArray[np.floating], steps: int
-) -> list[float]:
-    pair = Pair(config, data)
-    return [pair.step(number).error for number in range(steps)]
-
-
-def _within_pytorch(
-    config: Config, data: NDArray[np.floating], steps: int
-) -> list[float]:
-    stream = Stream(config, data)
-    start = torch_ref.to_numpy(torch_ref.create(config, data))
-    runs = [(stream, moved_by_one_ulp(start, i)) for i in range(5)]
-    runs.append((Reversed(config, data), start))
-    theirs, _ = reference_run(stream, start, steps)
-    gaps = [
-        np.abs(history[name] - theirs[name])
-        for run in runs
-        for history, _ in [reference_run(*run, steps)]
-        for name in theirs
-    ]
-    return np.max(gaps, axis=0).tolist()
+def _run(config: Config, steps: int) -> Result:
+    """Both twins, and in float32 six controls."""
+    data = load(config)
+    single = config.precision == "float32"
+    return check_pair(
+        partial(TorchTwin, config, data),
+        partial(JaxTwin, config, data),
+        (of._replace(evaluation=()) for of in iterations(config, data, steps)),
+        controls=5 if single else 0,
+        permute=reverse if single else None,
+        states_at=(),
+    )
 
 
 def plot_drift(path: Path, drift: Drift) -> None:

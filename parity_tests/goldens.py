@@ -17,7 +17,7 @@ from experiment.config import Config
 from experiment.errors import InputError
 from experiment.recipes import recipe
 from parity_tests.compare import NO_GAP, Gap, gap
-from parity_tests.recording import record
+from parity_tests.recording import record_recipe
 from parity_tests.trajectory import load
 
 FOLDER = Path(__file__).parent / "goldens"
@@ -100,7 +100,7 @@ GOLDENS = {
 def record_golden(name: str, folder: Path) -> None:
     """Records one of ``GOLDENS`` into a folder that does not exist."""
     config, _, steps, states_at = golden = GOLDENS[name]
-    record(config, golden.data(), steps, folder, states_at)
+    record_recipe(config, golden.data(), steps, folder, states_at)
 
 
 def compare_trajectories(ours: Path, theirs: Path) -> Gap:
@@ -110,14 +110,15 @@ def compare_trajectories(ours: Path, theirs: Path) -> Gap:
         InputError: one is damaged, or they are of different experiments.
     """
     a, b = load(ours), load(theirs)
-    if (a.config, a.layouts) != (b.config, b.layouts):
+    mine, other = a.recording, b.recording
+    if (a.config, mine.layouts) != (b.config, other.layouts):
         raise InputError(
             f"{ours} and {theirs} record different experiments: record one "
             "again"
         )
     worst = NO_GAP
-    for step in range(a.steps + 1):
-        found = gap(a.read(step), b.read(step))
+    for step in range(mine.steps + 1):
+        found = gap(mine.read(step), other.read(step))
         worst = max(worst, Gap(found.error, f"{step:06d}/{found.name}"))
     return worst
 

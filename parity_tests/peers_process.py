@@ -72,7 +72,7 @@ def main(rank: int, processes: int, port: int, what: str) -> None:
 
     peers.together(load)
     peers.together(compare)
-    stop = StopRequest(peers.heard(lambda text: None))
+    stop = StopRequest(peers.heard(lambda text: None), None)
     print("started", flush=True)
     step = 0
     try:
@@ -80,9 +80,9 @@ def main(rank: int, processes: int, port: int, what: str) -> None:
             while True:
                 time.sleep(0.02)
                 step += 1
-                if peers.agree(stop, what == "ends" and last and step == 9):
-                    break
-                if stop.asked:
+                ends = what == "ends" and last and step == 9
+                agreed = peers.agree(stop, ends)
+                if agreed.ends or agreed.stops:
                     break
         peers.leave()
     except (EOFError, OSError) as error:

@@ -1,46 +1,50 @@
 """Recording of the reference's trajectories, in the format of FORMAT.md."""
 
-import hashlib
-import json
-import os
 import re
-import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save as format_tensors
 
-import torch_ref
 from experiment.config import Config
 from experiment.errors import InputError
-from experiment.stream import Batch, DiscriminatorBatch, Stream
+from experiment.stream import Stream
+from parity_tests.container import GAN, VERSIONS, write_recording
 from parity_tests.conventions import CONVENTIONS
-from parity_tests.trajectory import (
-    SCHEMA,
-    SIDES,
-    VERSION,
-    file_name,
-    prefixed,
+from parity_tests.recorder import Recorder
+from parity_tests.side import Taken
+from parity_tests.twin import (
+    METRICS,
+    PLAYERS,
+    Iteration,
+    flat_batch,
+    nested_batch,
 )
-from torch_ref.weights import named_parameters, neutral
+from parity_tests.twin_torch import TorchTwin
 
 STATES_AT = (1, 2, 3, 10, 100)
 
 
-def record(
+class _Reference(TorchTwin):
+    """PyTorch's game on batches as they are on disk."""
+
+    def step(self, batch: Mapping[str, NDArray]) -> Taken:  # type: ignore[override]
+        """One iteration."""
+        return super().step(Iteration(nested_batch(batch)))
+
+
+def record_recipe(
     config: Config,
     data: NDArray[np.floating],
     steps: int,
     folder: Path,
     states_at: Iterable[int] = STATES_AT,
+    lockstep: bool = False,
 ) -> None:
     """Runs the reference and writes its trajectory.
-
-    The files are written next to ``folder`` and renamed when all are there.
 
     Args:
         config: the experiment; its ``steps`` is not used.
@@ -49,6 +53,7 @@ def record(
         folder: where to; it must not exist.
         states_at: iterations, from 1, after which state and gradients are
             written; the last iteration is always one of them.
+        lockstep: a replay gives the port the recorded state at each of them.
 
     Raises:
         InputError: the folder exists or cannot be made, or ``steps``,
@@ -68,105 +73,30 @@ def record(
             f"compute is {config.compute}: its rounding has no bound to replay "
             "against; record with compute full"
         )
-    states = sorted({at for at in states_at if at <= steps} | {steps})
-    partial = folder.with_name(f"{folder.name}.partial")
-    if folder.exists():
-        raise InputError(f"{folder} exists already: choose another name")
-    try:
-        partial.mkdir(parents=True)
-    except FileExistsError as error:
-        raise InputError(
-            f"{partial} is left of a recording that was stopped: remove it"
-        ) from error
-    except OSError as error:
-        raise InputError(f"{partial}: {error.strerror}") from error
-    try:
-        _write(config, data, steps, partial, states)
-        os.rename(partial, folder)
-    except BaseException:
-        shutil.rmtree(partial)
-        raise
-
-
-def _write(
-    config: Config,
-    data: NDArray[np.floating],
-    steps: int,
-    folder: Path,
-    states: list[int],
-) -> None:
-    """Runs the reference into a folder that exists."""
-    device = torch_ref.select_device("cpu", config)
-    game = torch_ref.create(config, data, device)
-    stream = Stream(config, data)
-    files = {}
-
-    def save(step: int, tensors: dict[str, NDArray]) -> None:
-        # Safetensors writes memory as it lies: a transposed view must not be.
-        tensors = {
-            f"{step:06d}/{name}": np.array(array, order="C")
-            for name, array in tensors.items()
-        }
-        content = format_tensors(tensors)
-        (folder / file_name(step)).write_bytes(content)
-        files[file_name(step)] = {
-            "sha256": hashlib.sha256(content).hexdigest(),
-            "tensors": {
-                name: {"dtype": str(array.dtype), "shape": array.shape}
-                for name, array in sorted(tensors.items())
-            },
-        }
-
-    save(0, prefixed("state/", torch_ref.to_numpy(game)))
-    for step in range(1, steps + 1):
-        batch = stream.batch(step - 1)
-        game, metrics = game.step(torch_ref.place(batch, device))
-        tensors = flat_batch(batch)
-        tensors |= prefixed("metrics/", torch_ref.fetch(metrics))
-        if step in states:
-            tensors |= prefixed("state/", torch_ref.to_numpy(game))
-            tensors |= prefixed("gradients/", _gradients(game))
-        save(step, tensors)
-    index = {
-        "schema": SCHEMA,
-        "version": VERSION,
-        "precision": config.precision,
-        "config": {**asdict(config), "sample_shape": data.shape[1:]},
-        "steps": steps,
-        "states": states,
-        "conventions": CONVENTIONS,
-        "files": files,
-    }
-    # A tensor's type and shape on one line.
-    text = re.sub(
-        r'\{\s*"dtype"[^{}]*\}|\[[^][{}]*\]',
-        lambda found: " ".join(found[0].split()),
-        json.dumps(index, indent=1),
+    recorder = Recorder(
+        partial(_Reference, config, data),
+        frozenset(states_at),
+        lockstep,
+        METRICS,
+        PLAYERS,
+        _path_on_disk,
     )
-    (folder / "index.json").write_text(text + "\n")
+    stream = Stream(config, data)
+    batches = (flat_batch(stream.batch(i)) for i in range(steps))
+    write_recording(
+        folder,
+        recorder.run(batches, prefix=""),
+        lambda: {
+            "schema": GAN,
+            "version": VERSIONS[GAN],
+            "precision": config.precision,
+            "config": {**asdict(config), "sample_shape": data.shape[1:]},
+            **recorder.index(),
+            "conventions": CONVENTIONS,
+        },
+    )
 
 
-def flat_batch(batch: Batch | DiscriminatorBatch) -> dict[str, NDArray]:
-    """A batch of the stream under the names of a trajectory."""
-    of_d, of_g = batch if isinstance(batch, Batch) else (batch, None)
-    found = {
-        "discriminator/x": of_d.x,
-        "discriminator/z": of_d.z,
-        **prefixed("discriminator/real_masks/", of_d.real_masks),
-        **prefixed("discriminator/fake_masks/", of_d.fake_masks),
-    }
-    if of_g is not None:
-        found["generator/z"] = of_g.z
-        found |= prefixed("generator/masks/", of_g.masks)
-    return found
-
-
-def _gradients(game: Any) -> dict[str, NDArray]:
-    """What both optimizers were last given."""
-    found = {}
-    for side in SIDES:
-        network = getattr(game, side).network
-        for name, parameter in named_parameters(network):
-            assert parameter.grad is not None, "there was no step yet"
-            found[f"{side}/{name}"] = neutral(parameter.grad).numpy()
-    return found
+def _path_on_disk(path: str) -> str:
+    """The layers of a list as Flax names them: ``hidden_0/kernel``."""
+    return re.sub(r"/(\d+)/", r"_\1/", path)

@@ -22,9 +22,9 @@ from experiment.errors import InputError
 from experiment.levels import judged, level_rows
 from experiment.machine import describe_machine
 from experiment.pages import describe, html_page, markdown_table
-from parity_tests.diagnose import accounts_of_twins, diagnose
 from parity_tests.drift import measure_drift, plot_drift
 from parity_tests.faults import FAULTS, Fault
+from parity_tests.pair import check_twins, plural
 from parity_tests.small import small_config, small_data
 
 SCHEMA, VERSION = "gan-parity", 1
@@ -106,23 +106,24 @@ def _measure(fault: Fault) -> dict[str, Any]:
     """Where the suite first sees a fault, and how far it drives the twins."""
     config = small_config(**fault.config)
     with fault.planted():
-        found = diagnose(accounts_of_twins(config, small_data(), _FAULT_STEPS))
+        result = check_twins(config, small_data(), _FAULT_STEPS)
     described = {
         "name": fault.name,
         "group": fault.group,
         "cure": fault.fix,
         "equivalent": fault.equivalent,
     }
-    if found is None:
+    if result.first is None:
         return described
+    entry = result.first.entry
     return {
         **described,
-        "iteration": found.iteration,
-        "phase": found.phase,
-        "kind": found.kind,
-        "error": found.gap.error,
-        "tensor": found.gap.name,
-        "last": found.growth[-1],
+        "iteration": entry.step,
+        "phase": result.first.phase,
+        "kind": plural(entry.kind),
+        "error": entry.absolute,
+        "tensor": entry.name,
+        "last": result.growth[-1],
     }
 
 

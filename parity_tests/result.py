@@ -1,7 +1,7 @@
 """What a check of a pair found."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiment.pages import html_page, markdown_table
-from parity_tests.causes import explain, usual_causes
+from parity_tests.causes import explain
+from parity_tests.traps import usual_causes
 
 
 def _rounded(causes: Sequence[str]) -> tuple[str, ...]:
@@ -31,8 +32,8 @@ class ArrayError(NamedTuple):
         step: after which the error is largest against its bound.
         error: largest absolute difference, over the larger of 1 and the
             reference's largest absolute value.
-        absolute: largest absolute difference.
-        ulps: the same in units in the last place.
+        absolute: largest absolute difference of all steps.
+        ulps: the error in units in the last place.
         bound: of ``error``.
     """
 
@@ -63,6 +64,7 @@ class Divergence:
         reference: the array of the reference.
         port: that of the port.
         before: the reference's before the step, of a state.
+        moments: the reference's after it by slot, of weights.
     """
 
     entry: ArrayError
@@ -70,6 +72,7 @@ class Divergence:
     reference: NDArray = field(repr=False)
     port: NDArray = field(repr=False)
     before: NDArray | None = field(default=None, repr=False)
+    moments: Mapping[str, NDArray] = field(default_factory=dict, repr=False)
 
     @property
     def causes(self) -> list[str]:
@@ -78,13 +81,16 @@ class Divergence:
         before = self.before
         if kind not in ("weights", "moments", "statistics"):
             before = None
-        return explain(self.reference, self.port, kind, name, before)
+        return explain(
+            self.reference, self.port, kind, name, before, self.moments
+        )
 
     def __str__(self) -> str:
         """One line for a person."""
         of = self.entry
+        step = f"step {of.step}, " if of.step else ""
         return (
-            f"step {of.step}, {self.phase}: {of.kind} {of.name} differs by "
+            f"{step}{self.phase}: {of.kind} {of.name} differs by "
             f"{of.error:.1e} (bound {of.bound:.1e})"
         )
 
@@ -99,6 +105,7 @@ class Coverage:
         metrics: their names.
         gradients: compared arrays over all steps.
         left_out: what was not compared, with the reason.
+        states: the steps after which the state was compared; None for all.
     """
 
     steps: int
@@ -106,6 +113,7 @@ class Coverage:
     metrics: tuple[str, ...]
     gradients: int
     left_out: tuple[str, ...]
+    states: int | None = None
 
     def __str__(self) -> str:
         """In one paragraph."""
@@ -113,9 +121,12 @@ class Coverage:
         metrics = ", ".join(self.metrics) or "none"
         lines = [f"Compared: {arrays}."]
         if self.steps:
+            when = ""
+            if self.states not in (None, self.steps):
+                when = f" after {self.states} of them"
             lines = [
-                f"Compared over {self.steps} steps: arrays: {arrays}; metrics: "
-                f"{metrics}; arrays of gradients: {self.gradients}."
+                f"Compared over {self.steps} steps: arrays{when}: {arrays}; "
+                f"metrics: {metrics}; arrays of gradients: {self.gradients}."
             ]
         lines += [f"Not compared: {what}." for what in self.left_out]
         return "\n".join(lines)
@@ -131,12 +142,14 @@ class Result:
         errors: of every array, the worst of all steps.
         coverage: what was compared.
         growth: the largest error of each step.
+        control: that of the control; empty if there was none.
     """
 
     divergences: tuple[Divergence, ...]
     errors: tuple[ArrayError, ...]
     coverage: Coverage
     growth: tuple[float, ...]
+    control: tuple[float, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -150,30 +163,40 @@ class Result:
 
     @property
     def explanation(self) -> str:
-        """The cause of what differs first, if it is known.
-
-        It must account for all arrays of its phase and kind that differ. A
-        single number, such as a loss, has too many causes; then the next
-        kind of the same step speaks for it.
-        """
+        """The cause of what differs first, if it is known."""
         if self.first is None:
             return "nothing differs"
+        if causes := self._causes(self.first):
+            return f"explained by: {'; '.join(causes)}"
+        entry = self.first.entry
+        usual = usual_causes(self.first.phase, entry.kind, entry.name)
+        return f"cause unknown; usual here: {usual}"
+
+    def _causes(self, first: Divergence) -> list[str]:
+        """Causes of all arrays of the first phase and kind that differ.
+
+        A single number, such as a loss, has too many causes; then the next
+        kind of the same step speaks for it. Without steps, each array of a
+        checkpoint has its own cause, and later layers have that of the first.
+        """
+        if not self.coverage.steps:
+            return first.causes
         groups: dict[tuple[int, str, str], list[Divergence]] = {}
         for of in self.divergences:
             place = of.entry.step, of.phase, of.entry.kind
             groups.setdefault(place, []).append(of)
-        (step, *_), *_ = groups
         for (when, _, kind), group in groups.items():
             telling = [of for of in group if np.count_nonzero(of.reference) > 1]
-            if when != step or (not telling and kind != "metric"):
+            if when != first.entry.step or (not telling and kind != "metric"):
                 break
             if telling:
-                causes = {_rounded(of.causes) for of in telling}
-                if len(causes) == 1 and causes != {()}:
-                    return f"explained by: {'; '.join(telling[0].causes)}"
-                break
-        usual = usual_causes(self.first.entry.kind, self.first.entry.name)
-        return f"cause unknown; usual here: {usual}"
+                same = len({_rounded(of.causes) for of in telling}) == 1
+                return telling[0].causes if same else []
+        return []
+
+    def _with_causes(self, of: Divergence) -> str:
+        causes = [] if self.coverage.steps else of.causes
+        return f"{of}{': explained by: ' * bool(causes)}{'; '.join(causes)}"
 
     def raise_if(self) -> None:
         """Raises AssertionError with the whole text unless ``ok``."""
@@ -206,26 +229,36 @@ class Result:
         )
         path.write_text(html_page("A port against its reference", page, path))
 
-    def __str__(self) -> str:
-        """The verdict, its cause, and what was compared."""
+    @property
+    def verdict(self) -> str:
+        """Whether they agree, or where they diverge first and why."""
         if self.first is None:
             worst = max(self.errors, key=lambda entry: entry.excess)
-            verdict = [
+            step = f" after step {worst.step}" if worst.step else ""
+            lines = [
                 "The port agrees with the reference.",
                 f"Nearest to its bound: {worst.kind} {worst.name}, "
-                f"{worst.error:.1e} of {worst.bound:.1e} after step "
-                f"{worst.step}.",
+                f"{worst.error:.1e} of {worst.bound:.1e}{step}.",
             ]
         else:
-            verdict = [
+            lines = [
                 f"The port diverges in {self.first},",
                 f"{self.explanation}.",
             ]
             others = self.divergences[1:]
-            verdict += [f"Also: {other}" for other in others[:5]]
+            lines += [f"Also: {self._with_causes(of)}" for of in others[:5]]
             if len(others) > 5:
-                verdict.append(f"and {len(others) - 5} more")
+                lines.append(f"and {len(others) - 5} more")
         if self.coverage.steps:
-            course = ", ".join(f"{error:.1e}" for error in self.growth)
-            verdict.append(f"Largest error of each step: {course}")
-        return "\n".join([*verdict, str(self.coverage)])
+            lines.append(f"Largest error of each step: {_course(self.growth)}")
+        if self.control:
+            lines.append(f"That of the control: {_course(self.control)}")
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        """The verdict, and what was compared."""
+        return f"{self.verdict}\n{self.coverage}"
+
+
+def _course(errors: Sequence[float]) -> str:
+    return ", ".join(f"{error:.1e}" for error in errors)

@@ -17,6 +17,7 @@ from parity_tests.side import (
     Taken,
     as_taken,
     map_batch,
+    neutral_path,
     unique,
 )
 
@@ -26,7 +27,7 @@ Names = Mapping[str, str]
 class Runner:
     """A side that is given copies, and whose arrays go by other names."""
 
-    def __init__(self, name: str, build: Build, names: Names):
+    def __init__(self, name: str, build: Build, names: Names | None = None):
         """Makes the side.
 
         Args:
@@ -34,8 +35,9 @@ class Runner:
             build: makes it.
             names: beginnings of part and path, and what takes their place.
         """
-        self._name, self._names = name, names
-        self._back = {new: old for old, new in names.items()}
+        self._name, self._names = name, names or {}
+        self._weights: set[Key] = set()
+        self._held: tuple[State, State] | None = None
         self._side: Side = self._guard("its construction", build)
         for method in ("step", "read", "write"):
             if not callable(getattr(self._side, method, None)):
@@ -51,15 +53,22 @@ class Runner:
             error.add_note(f"In the {self._name}, {where}.")
             raise
 
-    def step(self, batch: Any, number: int) -> Taken:
+    def step(self, batch: Any, number: int, whole: bool = True) -> Taken:
         """One step on a copy of a batch.
 
+        Args:
+            batch: of the step.
+            number: of the step, from 1.
+            whole: with what its optimizers were given, not metrics alone.
+
         Raises:
-            InputError: it changed the batch, or in the first step what
-                ``read`` gave before; or the first step changed nothing.
+            InputError: it changed the batch, or what ``read`` gave before
+                its first step; or it changed nothing; or a gradient is of no
+                weight.
         """
-        held = self.read(0) if number == 1 else {}
-        before = copy.deepcopy(held)
+        if number == 1:
+            held = self.read(0)
+            self._held = held, copy.deepcopy(held)
         given = copy.deepcopy(batch)
         taken = as_taken(self._guard(f"step {number}", self._side.step, given))
         if not _is_same(given, batch):
@@ -67,29 +76,41 @@ class Runner:
                 f"the {self._name} changed its batch in step {number}: copy "
                 "what it works on"
             )
-        if number == 1:
-            self._require_change(held, before)
-        events = [
-            Event(
-                event.part,
-                {
-                    renamed(key, self._names): array
-                    for key, array in event.gradients.items()
-                },
-            )
-            for event in taken.events
-        ]
-        return Taken(taken.metrics, tuple(events))
+        if not whole:
+            return Taken(taken.metrics)
+        if self._held:
+            self._require_change(*self._held, number)
+            self._held = None
+        return Taken(taken.metrics, tuple(map(self._own, taken.events)))
 
-    def _require_change(self, held: State, before: State) -> None:
+    def _own(self, event: Event) -> Event:
+        """An update under the names of the check."""
+        items = [(self._key(k), array) for k, array in event.gradients.items()]
+        gradients = unique(items, f"the {self._name}")
+        for key in gradients:
+            if key not in self._weights:
+                raise InputError(
+                    f"the {self._name} gives a gradient of {key} ({key.kind}), "
+                    "which is no weight of its state: give it the weight's key"
+                )
+        return Event(event.part, gradients)
+
+    def _key(self, key: Key) -> Key:
+        """The name of an array in the check."""
+        neutral = key._replace(path=neutral_path(key.path))
+        return renamed(neutral, self._names)
+
+    def _require_change(self, held: State, before: State, number: int) -> None:
         for key, array in held.items():
             if not np.array_equal(array, before[key], equal_nan=True):
                 raise InputError(
                     f"the {self._name}'s read gives a view of {key} "
                     f"({key.kind}), which its step changes: return copies"
                 )
-        after = self.read(1)
-        if all(np.array_equal(after[key], before[key]) for key in before):
+        after = self.read(number)
+        if after.keys() == before.keys() and all(
+            np.array_equal(after[key], before[key]) for key in before
+        ):
             raise InputError(f"a step of the {self._name} changes nothing")
 
     def read(self, number: int) -> State:
@@ -105,8 +126,10 @@ class Runner:
                     f"the {self._name}'s state has the name {key!r}: it must "
                     f"be a Key whose kind is one of {', '.join(KINDS)}"
                 )
-        items = [(renamed(key, self._names), a) for key, a in state.items()]
-        return unique(items, f"the {self._name}")
+        items = [(self._key(key), array) for key, array in state.items()]
+        found = unique(items, f"the {self._name}")
+        self._weights = {key for key in found if key.kind == "weights"}
+        return found
 
     def write(self, state: State) -> None:
         """Puts arrays in place, of those that the side has.
@@ -114,11 +137,10 @@ class Runner:
         An array of another shape, which only one that is not compared can
         have, stays as it is.
         """
-        whole = self.read(0)
-        for key, array in state.items():
-            if key in whole and whole[key].shape == array.shape:
-                whole[key] = array
-        own = {renamed(key, self._back): a.copy() for key, a in whole.items()}
+        own = {}
+        for key, array in self._guard("read", self._side.read).items():
+            new = state.get(self._key(key), array)
+            own[key] = (new if new.shape == array.shape else array).copy()
         self._guard("write", self._side.write, own)
 
 

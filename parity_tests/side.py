@@ -15,6 +15,12 @@ from numpy.typing import ArrayLike, NDArray
 from experiment.errors import InputError
 
 KINDS = ("weights", "moments", "statistics")
+# PyTorch's names of a norm's buffers, and Flax's; a count that no output
+# depends on.
+TORCH_STATISTICS = {"running_mean": "mean", "running_var": "var"}
+TORCH_COUNT = "num_batches_tracked"
+# Flax's collections, and their kinds.
+_COLLECTIONS = {"params": "weights", "batch_stats": "statistics"}
 
 
 class Key(NamedTuple):
@@ -164,6 +170,18 @@ def neutral_path(path: str) -> str:
     return re.sub(r"_(\d+)(?=/|$)", r"/\1", path)
 
 
+def key_of(path: str) -> Key:
+    """The key of an array of a model in JAX, by its framework-neutral path.
+
+    Example:
+        >>> key_of("batch_stats/norm/var")
+        Key(kind='statistics', part='model', path='norm/var', slot='')
+    """
+    collection, _, rest = path.partition("/")
+    kind = _COLLECTIONS.get(collection)
+    return Key(kind or "weights", "model", rest if kind else path)
+
+
 AS_IT_IS = Layout(lambda array: array, lambda array: array)
 
 
@@ -186,14 +204,57 @@ def map_batch(function: Callable[[Any], Any], batch: Any) -> Any:
         >>> map_batch(len, {"x": [np.ones(2), np.ones(3)]})
         {'x': [2, 3]}
     """
-    if isinstance(batch, Mapping):
-        return {name: map_batch(function, of) for name, of in batch.items()}
-    if isinstance(batch, list | tuple):
-        parts = [map_batch(function, of) for of in batch]
-        if hasattr(batch, "_fields"):  # a named tuple takes its fields
-            return type(batch)(*parts)
-        return type(batch)(parts)
-    return function(batch)
+    return map_named(lambda _, array: function(array), batch)
+
+
+def map_numpy(function: Callable[[NDArray], Any], batch: Any) -> Any:
+    """Applies a function to NumPy's arrays and numbers; the rest stays.
+
+    Example:
+        >>> map_numpy(len, {"x": np.ones(2), "training": True})
+        {'x': 2, 'training': True}
+    """
+
+    def applied(leaf: Any) -> Any:
+        is_numpy = isinstance(leaf, np.ndarray | np.generic)
+        return function(leaf) if is_numpy else leaf
+
+    return map_batch(applied, batch)
+
+
+def map_named(
+    function: Callable[[str, Any], Any], tree: Any, path: str = ""
+) -> Any:
+    """Applies a function to the path and the array of each leaf.
+
+    Example:
+        >>> map_named(lambda path, n: f"{path} {n}", {"x": [1, 2]})
+        {'x': ['x/0 1', 'x/1 2']}
+    """
+
+    def inside(name: object, of: Any) -> Any:
+        return map_named(function, of, f"{path}/{name}".lstrip("/"))
+
+    if isinstance(tree, Mapping):
+        return {name: inside(name, of) for name, of in tree.items()}
+    if hasattr(tree, "_fields"):  # a named tuple takes its fields
+        fields = zip(tree._fields, tree, strict=True)
+        return type(tree)(*(inside(name, of) for name, of in fields))
+    if isinstance(tree, list | tuple):
+        return type(tree)(inside(i, of) for i, of in enumerate(tree))
+    return function(path, tree)
+
+
+def leaves_of(tree: Any) -> list[tuple[str, Any]]:
+    """The leaves of dicts, lists and tuples, each with its path.
+
+    Example:
+        >>> leaves_of({"x": (1, 2), "y": 3})
+        [('x/0', 1), ('x/1', 2), ('y', 3)]
+    """
+    leaves: list[tuple[str, Any]] = []
+    map_named(lambda path, leaf: leaves.append((path, leaf)), tree)
+    return leaves
 
 
 def as_taken(given: Metrics | Taken) -> Taken:

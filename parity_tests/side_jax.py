@@ -19,7 +19,7 @@ from parity_tests.side import (
     State,
     Taken,
     layout_of,
-    map_batch,
+    map_numpy,
     neutral_path,
     unique,
 )
@@ -132,7 +132,7 @@ class JaxSide:
                 if kind != "moments":
                     found += [
                         (Key(kind, part, path), number)
-                        for path, number in _paths(subtree)
+                        for path, number in paths_of(subtree)
                     ]
                     continue
                 kept, gradients = _of_optimizer(subtree)
@@ -158,14 +158,7 @@ class JaxSide:
 
     def step(self, batch: Any) -> Taken:
         """One step; its metrics, and the gradients that a rule kept."""
-        batch = map_batch(
-            lambda array: (
-                jnp.array(array)
-                if isinstance(array, np.ndarray | np.generic)
-                else array
-            ),
-            batch,
-        )
+        batch = map_numpy(jnp.array, batch)
         self._state, metrics = self._step(self._state, batch)
         leaves = jax.tree.leaves(self._state)
         events = tuple(
@@ -213,7 +206,7 @@ class JaxSide:
         )
 
 
-def _paths(tree: Any) -> Iterator[tuple[str, int]]:
+def paths_of(tree: Any) -> Iterator[tuple[str, Any]]:
     """The leaves of a tree by framework-neutral path."""
     for path, leaf in tree_flatten_with_path(tree)[0]:
         yield _neutral_path(path), leaf
@@ -237,7 +230,7 @@ def _of_optimizer(
 
     def walk(node: Any) -> None:
         if isinstance(node, GradientsState):
-            gradients.update(_paths(node.gradients))
+            gradients.update(paths_of(node.gradients))
             walk(node.inner)
         elif hasattr(node, "_fields"):
             for field in node._fields:
@@ -250,7 +243,7 @@ def _of_optimizer(
                     )
                 else:
                     slot = _SLOTS.get(field, field)
-                    kept.extend((p, slot, n) for p, n in _paths(inside))
+                    kept.extend((p, slot, n) for p, n in paths_of(inside))
         elif isinstance(node, tuple | list):
             for inside in node:
                 walk(inside)
@@ -258,7 +251,7 @@ def _of_optimizer(
             for inside in node.values():
                 walk(inside)
         elif jax.tree.leaves(node):
-            kept.extend((p, "state", n) for p, n in _paths(node))
+            kept.extend((p, "state", n) for p, n in paths_of(node))
 
     walk(tree)
     return kept, gradients

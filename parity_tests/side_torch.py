@@ -13,13 +13,15 @@ from torch.nn.modules.conv import _ConvNd
 from experiment.errors import InputError
 from parity_tests.side import (
     AS_IT_IS,
+    TORCH_COUNT,
+    TORCH_STATISTICS,
     Event,
     Key,
     Layout,
     State,
     Taken,
     layout_of,
-    map_batch,
+    map_numpy,
     transposed,
     unique,
 )
@@ -33,10 +35,9 @@ _SLOTS = {
     "momentum_buffer": "momentum",
 }
 _SCALED = (_BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
-_STATISTICS = {"running_mean": "mean", "running_var": "var"}
 
 
-class _Entry(NamedTuple):
+class Entry(NamedTuple):
     """An array of the state: where it is, and its framework-neutral layout."""
 
     tensor: Tensor
@@ -86,7 +87,7 @@ class TorchSide:
     ):
         """As ``torch_side``."""
         self._step, self._optimizers = step, optimizers
-        self._entries = unique(_entries(modules, layouts), "the PyTorch side")
+        self._entries = unique(entries_of(modules, layouts), "the PyTorch side")
         weights = {
             key: entry
             for key, entry in self._entries.items()
@@ -110,22 +111,15 @@ class TorchSide:
         self._events.clear()
         device = next(iter(self._keys)).device
         given = self._step(
-            map_batch(
-                lambda array: (
-                    torch.from_numpy(np.array(array)).to(device)
-                    if isinstance(array, np.ndarray | np.generic)
-                    else array
-                ),
-                batch,
-            )
+            map_numpy(lambda array: to_tensor(array).to(device), batch)
         )
-        metrics = {name: _array(v) for name, v in (given or {}).items()}
+        metrics = {name: to_array(v) for name, v in (given or {}).items()}
         return Taken(metrics, tuple(self._events))
 
     def read(self) -> State:
         """Weights and buffers, and the moments of every optimizer."""
         state = {
-            key: entry.layout.to_neutral(_array(entry.tensor))
+            key: entry.layout.to_neutral(to_array(entry.tensor))
             for key, entry in self._entries.items()
         }
         for name, optimizer in self._optimizers.items():
@@ -136,7 +130,7 @@ class TorchSide:
     def write(self, state: Mapping[Key, NDArray]) -> None:
         """Copies a state into modules and optimizers."""
         for key, entry in self._entries.items():
-            entry.tensor.copy_(_tensor(entry.layout.from_neutral(state[key])))
+            entry.tensor.copy_(to_tensor(entry.layout.from_neutral(state[key])))
         for name, optimizer in self._optimizers.items():
             self._write_moments(name, optimizer, state)
 
@@ -150,7 +144,7 @@ class TorchSide:
                     continue
                 key = self._keys[weight]
                 gradient = self._entries[key].layout.to_neutral(
-                    _array(weight.grad)
+                    to_array(weight.grad)
                 )
                 gradients[key] = np.array(gradient)
             self._events.append(Event(name, gradients))
@@ -168,9 +162,9 @@ class TorchSide:
                 if slot == "step":
                     steps[key] = int(value) if value is not None else 0
                     continue
-                array = _array(torch.zeros_like(weight))
+                array = to_array(torch.zeros_like(weight))
                 if value is not None:
-                    array = _array(value)
+                    array = to_array(value)
                 found[_moment(key, slot)] = self._entries[
                     key
                 ].layout.to_neutral(array)
@@ -211,16 +205,16 @@ class TorchSide:
                 if slot == "step":
                     new = torch.tensor(float(value), dtype=torch.float32)
                 else:
-                    new = _tensor(layout.from_neutral(value)).to(weight)
+                    new = to_tensor(layout.from_neutral(value)).to(weight)
                 if isinstance(kept.get(slot), Tensor):
                     kept[slot].copy_(new)
                 else:
                     optimizer.state[weight][slot] = new
 
 
-def _entries(
+def entries_of(
     modules: Mapping[str, nn.Module], layouts: Mapping[str, Layout]
-) -> Iterator[tuple[Key, _Entry]]:
+) -> Iterator[tuple[Key, Entry]]:
     """Every parameter and buffer of the modules."""
     for part, network in modules.items():
         for name, layer in network.named_modules():
@@ -229,18 +223,18 @@ def _entries(
                 ("statistics", layer.named_buffers(recurse=False)),
             ):
                 for leaf, tensor in tensors:
-                    if leaf == "num_batches_tracked":
-                        continue  # a count that no output depends on
+                    if leaf == TORCH_COUNT:
+                        continue
                     known, layout = _named(layer, leaf, tensor)
                     path = f"{name}.{known}".strip(".").replace(".", "/")
                     layout = layout_of(f"{part}/{path}", layouts, layout)
-                    yield Key(kind, part, path), _Entry(tensor, layout)
+                    yield Key(kind, part, path), Entry(tensor, layout)
 
 
 def _named(layer: nn.Module, leaf: str, tensor: Tensor) -> tuple[str, Layout]:
     """The framework-neutral name and layout of an array of a layer."""
     if isinstance(layer, _SCALED):
-        return {"weight": "scale", **_STATISTICS}.get(leaf, leaf), AS_IT_IS
+        return {"weight": "scale", **TORCH_STATISTICS}.get(leaf, leaf), AS_IT_IS
     if leaf != "weight":
         return leaf, AS_IT_IS
     if isinstance(layer, nn.Embedding):
@@ -282,7 +276,7 @@ def _weights(optimizer: torch.optim.Optimizer) -> list[Tensor]:
     ]
 
 
-def _array(value: Any) -> NDArray:
+def to_array(value: Any) -> NDArray:
     """A tensor, or a number, as a NumPy array."""
     if not isinstance(value, Tensor):
         return np.asarray(value)
@@ -292,5 +286,6 @@ def _array(value: Any) -> NDArray:
     return value.numpy()
 
 
-def _tensor(array: NDArray) -> Tensor:
+def to_tensor(array: NDArray) -> Tensor:
+    """A tensor of a copy of a NumPy array."""
     return torch.from_numpy(np.array(array))

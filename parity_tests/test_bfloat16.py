@@ -19,7 +19,7 @@ from experiment.recipes import recipe
 from experiment.stream import Stream
 from parity_tests.compare import NO_GAP, Gap
 from parity_tests.pair import both_games
-from parity_tests.recording import record
+from parity_tests.recording import record_recipe
 
 # A unit near its kink may fall on either side: no game of few units.
 LAYERS = {"generator_hidden": (32, 32), "discriminator_hidden": (32, 32)}
@@ -128,7 +128,7 @@ def test_bfloat16_goes_with_float32_only():
 def test_no_trajectory(tmp_path, digits):
     config = _mixed("mlp")
     with pytest.raises(InputError, match="record with compute full"):
-        record(config, digits(config), 1, tmp_path / "t")
+        record_recipe(config, digits(config), 1, tmp_path / "t")
 
 
 def test_many_convolutions_at_once_are_refused(digits):

@@ -298,6 +298,34 @@ class _Views(_Linear):
         return self.state
 
 
+class _Doubled(_Linear):
+    """Whose gradients are twice as large, and of no weight."""
+
+    def step(self, batch):
+        metrics, (event,) = super().step(batch)
+        gradients = {
+            key._replace(part="net"): 2 * array
+            for key, array in event.gradients.items()
+        }
+        return Taken(metrics, (Event("net", gradients),))
+
+
+class _OneGradient(_Linear):
+    """Who leaves out a gradient."""
+
+    def step(self, batch):
+        metrics, (event,) = super().step(batch)
+        return Taken(metrics, (Event("model", {W: event.gradients[W]}),))
+
+
+class _OtherPart(_Linear):
+    """Whose update is of another name."""
+
+    def step(self, batch):
+        metrics, (event,) = super().step(batch)
+        return Taken(metrics, (event._replace(part="net"),))
+
+
 class _NotFinite(_Linear):
     """Whose loss is no number."""
 
@@ -374,6 +402,9 @@ class _Random(_Linear):
         (_Linear, _Extra, r"the port alone has model/x \[2\] \(statistics\)"),
         (_Linear, _Strings, "must be a Key"),
         (_Linear, _OtherMetric, "alone has the metric"),
+        (_Linear, _Doubled, "which is no weight of its state"),
+        (_Linear, _OneGradient, "alone has the gradient model/out/bias"),
+        (_Linear, _OtherPart, "no gradient of the reference has the name"),
         (_Linear, _changed(dtype=np.float32), "float64 in the reference"),
         (
             _Linear,
@@ -426,8 +457,12 @@ def test_what_is_ignored_starts_equal_and_has_no_gradients():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"controls": -1}, "controls is -1: it must be 0 or more"),
+        ({"order": ["d"]}, "no part 'd', which order or metrics names"),
+        ({"metrics": {"loss": "d"}}, "no part 'd'"),
+        ({"metrics": {"g_loss": "model"}}, "metrics names 'g_loss'"),
         ({"ignore": ["["]}, r"ignore '\[' is no regular expression"),
-        ({"factor": -1.0}, "factor is -1.0: it must be a positive number"),
+        ({"factor": -1.0}, "factor is -1.0: it must be 0 or more"),
         ({"names": {"a": "b"}}, "nothing that is called a; it has model"),
     ],
 )
@@ -507,20 +542,95 @@ def test_float32_is_judged(lockstep):
 def test_no_check_vanishes_under_optimization():
     """Python drops assert statements there."""
     folder = Path(parity_tests.__file__).parent
-    for name in ("check", "comparison", "runner", "measure", "side"):
-        tree = ast.parse((folder / f"{name}.py").read_text())
-        assert not any(isinstance(n, ast.Assert) for n in ast.walk(tree)), name
+    for path in folder.rglob("*.py"):
+        if not path.name.startswith(("test_", "conftest")):
+            tree = ast.parse(path.read_text())
+            assert not any(isinstance(n, ast.Assert) for n in ast.walk(tree))
+
+
+def test_the_floor_alone_and_several_controls():
+    bounded = check_pair(_Linear, _ByAnotherSum, _batches(), controls=0)
+    assert bounded.ok
+    assert bounded.control == ()
+    assert {of.bound for of in bounded.errors} == {0, 1e-12}
+    one, five = (
+        check_pair(_Linear, _Linear, _batches(), controls=n) for n in (1, 5)
+    )
+    # The first of the five is the one.
+    assert all(a >= b for a, b in zip(five.control, one.control, strict=True))
+    assert five.control != one.control
+
+
+def test_states_of_some_steps():
+    faulty = _changed(keep=0.8)
+    result = check_pair(_Linear, faulty, _batches(), states_at=(3,))
+    assert result.first.entry.name == "model/norm/mean"
+    assert result.first.entry.step == 3
+    assert (result.coverage.states, result.coverage.gradients) == (1, 2)
+    assert "arrays after 1 of them: 2 of weights" in str(result)
+    # The loss does not depend on the running mean.
+    metrics = {"states_at": (), "metrics": {"loss": "model"}}
+    none = check_pair(_Linear, faulty, _batches(), **metrics)
+    assert none.ok
+    assert none.coverage.arrays["statistics"] == 0
+    wrong = check_pair(_Linear, _changed(factor=2.0), _batches(), **metrics)
+    assert wrong.first.phase == "update of model"
+
+
+def test_nothing_compared_is_no_agreement():
+    class Silent(_Linear):
+        def step(self, batch):
+            super().step(batch)
+            return {}
+
+    with pytest.raises(InputError, match="nothing was compared"):
+        check_pair(Silent, Silent, _batches(), states_at=())
+
+
+class _BeforeNorm(_Linear):
+    """Whose bias is before a batch norm: its gradient is rounding alone."""
+
+    def gradients(self, batch):
+        s = self.state
+        h = batch["x"] @ s[W] + s[B]
+        error = h - h.mean(0) - batch["y"]
+        slope = (2 / error.size) * (error - error.mean(0))
+        return (error**2).mean(), {W: batch["x"].T @ slope, B: slope.sum(0)}
+
+    def update(self, gradients):
+        """By Adam without memory, which divides the bias's by its size."""
+        for key, gradient in gradients.items():
+            step = gradient / (np.abs(gradient) + 1e-8)
+            self.state[key] = self.state[key] - 0.05 * step
+
+
+class _BeforeNormReversed(_BeforeNorm):
+    """Right, with other rounding."""
+
+    def gradients(self, batch):
+        return super().gradients({k: v[::-1] for k, v in batch.items()})
+
+
+def test_a_bias_before_a_batch_norm_raises_no_alarm():
+    """One bound for all arrays would; each has its own, of the control."""
+    pair = _BeforeNorm, _BeforeNormReversed
+    alarm = check_pair(*pair, _batches(), controls=0)
+    assert alarm.first.entry.name == "model/out/bias"
+    # Of two numbers, one control may round both as the reference does.
+    assert check_pair(*pair, _batches(), controls=5).ok
 
 
 def test_neither_framework_is_loaded():
     code = (
         "import sys, parity_tests.check; "
-        "print(sorted({'jax', 'torch', 'flax', 'pytest'} & set(sys.modules)))"
+        "print('pytest' in sys.modules); "
+        "import parity_tests.plugin; "
+        "print(sorted({'jax', 'torch', 'flax'} & set(sys.modules)))"
     )
     shown = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True
     )
-    assert shown.stdout.strip() == "[]", shown.stderr
+    assert shown.stdout.split() == ["False", "[]"], shown.stderr
 
 
 def test_faults_of_any_side_are_detected():

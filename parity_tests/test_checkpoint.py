@@ -71,12 +71,25 @@ def test_a_checkpoint_that_agrees(model, tree):
 
 def test_files(model, tree, tmp_path):
     reference, port = tmp_path / "a.safetensors", tmp_path / "orbax"
+    pickled = tmp_path / "a.pt"
+    torch.save(model.state_dict(), pickled)
     save_file(
         {k: v.numpy().copy() for k, v in model.state_dict().items()}, reference
     )
     with StandardCheckpointer() as checkpointer:
         checkpointer.save(port, tree)
     assert check_checkpoint(reference, port, names=NAMES).ok
+    assert check_checkpoint(pickled, port, names=NAMES).ok
+
+
+def test_files_of_torch_that_hold_more_than_weights(model, tree, tmp_path):
+    path = tmp_path / "a.pt"
+    torch.save({"model": model.state_dict(), "step": 3}, path)
+    with pytest.raises(InputError, match=r"model of the reference is a .*Dict"):
+        check_checkpoint(path, tree)
+    torch.save(model, path)
+    with pytest.raises(InputError, match="neither a safetensors file nor ten"):
+        check_checkpoint(path, tree)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +140,9 @@ def test_statistics_that_were_never_copied(model, tree):
     tree["batch_stats"]["BatchNorm_0"]["var"] = np.ones(3, np.float32)
     result = check_checkpoint(model.state_dict(), tree, names=NAMES)
     assert result.first.entry.name == "model/1/var"
-    assert result.explanation.startswith("cause unknown")
+    assert result.explanation == (
+        "explained by: 1 everywhere: as in a new model, never copied"
+    )
 
 
 @pytest.mark.parametrize(

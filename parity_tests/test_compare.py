@@ -6,8 +6,9 @@ import torch
 
 import jax_gan
 import torch_ref
+from experiment.errors import InputError
 from experiment.stream import Stream
-from parity_tests.compare import gap
+from parity_tests.compare import by_kind, gap
 from torch_ref.train import Metrics, generator_step
 
 
@@ -29,6 +30,18 @@ def test_finds_the_worst_leaf():
 def test_refuses(theirs, message):
     with pytest.raises(AssertionError, match=message):
         gap({"a": np.zeros(2)}, theirs)
+
+
+def test_integers_do_not_wrap():
+    ours, theirs = np.zeros(1, np.uint8), np.ones(1, np.uint8)
+    assert gap({"a": ours}, {"a": theirs}).error == 1
+
+
+def test_a_state_of_unknown_names_is_refused():
+    """Or what they name would not be compared."""
+    ours, theirs = ({"d/buffers/var": np.full(2, n)} for n in (0.0, 1.0))
+    with pytest.raises(InputError, match="'d/buffers/var' is no name"):
+        by_kind(ours, theirs)
 
 
 def test_refuses_an_alias():

@@ -1,11 +1,13 @@
 """The examples agree, and faults in them are named where they are."""
 
+import inspect
+
 import jax
 import numpy as np
 import optax
 import pytest
 
-from parity_tests.examples import conditional_gan, transformer
+from parity_tests.examples import checkpoints, conditional_gan, transformer
 
 # Each compiles a pair; one fault of each kind is left for every run.
 SLOW = pytest.mark.slow
@@ -153,3 +155,46 @@ def test_a_fault_of_the_transformer(monkeypatch, fault, kind, cause):
     assert (result.first.entry.step, result.first.entry.kind) == (1, kind)
     assert cause in result.explanation
     assert np.isfinite(result.growth).all()
+
+
+def test_checkpoints_agree(tmp_path):
+    checkpoints.save(tmp_path)
+    result = checkpoints.check(tmp_path)
+    assert result.ok, result
+    assert result.coverage.arrays["weights"] == 6
+    assert result.coverage.arrays["statistics"] == 2
+
+
+def test_three_slips_of_a_conversion_are_explained(monkeypatch, tmp_path):
+    statistics = checkpoints.statistics
+    # Nothing of it shows in a shape.
+    for name, slip in {
+        "convolution": lambda weight: weight.transpose(3, 2, 1, 0),
+        "after_image": np.transpose,
+        "statistics": lambda state: {
+            **statistics(state),
+            "var": np.ones(checkpoints.CHANNELS),
+        },
+    }.items():
+        monkeypatch.setattr(checkpoints, name, slip)
+    checkpoints.save(tmp_path)
+    result = checkpoints.check(tmp_path)
+    causes = {of.entry.name: of.causes for of in result.divergences}
+    assert causes == {
+        "model/features/kernel": [
+            "transposed: its axes are the reference's (1, 0, 2, 3), height and "
+            "width swapped"
+        ],
+        "model/output/kernel": [
+            "axis 0 is an image of 3 channels and 4x4, flattened channels "
+            "first, in the reference channels last"
+        ],
+        "model/norm/var": ["1 everywhere: as in a new model, never copied"],
+    }
+    for (cause,) in causes.values():
+        assert f"explained by: {cause}" in str(result)
+
+
+def test_checking_takes_twenty_lines():
+    for function in (checkpoints.check, checkpoints.check_network):
+        assert len(inspect.getsource(function).splitlines()) <= 20

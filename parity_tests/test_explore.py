@@ -212,7 +212,7 @@ def _damaged(trained, tmp_path, case):
     elif case == "colour":
         Image.new("RGB", (500, 500)).save(samples / "000003.png")
     elif case == "no checkpoint":
-        (folder / "checkpoint.safetensors").unlink()
+        shutil.rmtree(folder / "checkpoints")
     else:
         (folder / "config.json").write_text("{")
     return folder

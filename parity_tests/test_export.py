@@ -12,6 +12,7 @@ from torch import nn
 import jax_gan
 import torch_ref
 from experiment import run
+from experiment.checkpoints import save_checkpoint
 from experiment.cli import main
 from experiment.recipes import recipe
 
@@ -85,7 +86,7 @@ def folder(tmp_path_factory):
             low = 0.5 if name.endswith("/var") else -0.3
             numbers = rng.uniform(low, low + 0.6, array.shape)
             state[name] = numbers.astype(np.float32)
-    run.save_checkpoint(folder, 7, state)
+    save_checkpoint(folder, 7, state)
     return folder, config, state
 
 

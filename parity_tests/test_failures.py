@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from experiment.run import load_checkpoint
+from experiment.checkpoints import load_checkpoint
 from parity_tests.compare import gap
 from parity_tests.devices import environment_of, free_port
 
@@ -86,7 +86,7 @@ class Run:
 
     def state(self):
         """Iteration and arrays of the last checkpoint."""
-        return load_checkpoint(self.folder)
+        return load_checkpoint(self.folder)[:2]
 
 
 def _killed(twin, folder, rank, steps=ENDLESS):

@@ -4,10 +4,12 @@ import os
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 
-from experiment import files, run
+from experiment import files
+from experiment.checkpoints import load_checkpoint, save_checkpoint
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
@@ -49,24 +51,31 @@ def test_it_is_on_the_disk_before_it_takes_the_place(tmp_path, monkeypatch):
 def test_modes_of_a_checkpoint_are_those_of_the_umask(mask, tmp_path):
     before = os.umask(mask)
     try:
-        run.save_checkpoint(tmp_path, 1, {"w": np.zeros(2)})
+        save_checkpoint(tmp_path, 1, {"w": np.zeros(2)})
     finally:
         os.umask(before)
-    path = tmp_path / "checkpoint.safetensors"
+    path = tmp_path / "checkpoints" / "000001.safetensors"
     assert path.stat().st_mode & 0o777 == 0o666 & ~mask
-    assert run.load_checkpoint(tmp_path)[0] == 1
+    assert load_checkpoint(tmp_path)[0] == 1
 
 
-def test_a_platform_that_jax_does_not_find(tmp_path):
-    environment = os.environ | {"JAX_PLATFORMS": "rocm"}
+@pytest.mark.parametrize(
+    ("platform", "device"), [("rocm", "auto"), ("cuda", "cpu")]
+)
+def test_a_platform_that_jax_does_not_find(platform, device, tmp_path):
+    if platform == "cuda" and jax.default_backend() == "gpu":
+        pytest.skip("this machine has a GPU")
+    environment = os.environ | {"JAX_PLATFORMS": platform}
+    options = ["--device", device, "--out", tmp_path / "run"]
     found = subprocess.run(
-        [sys.executable, "-m", "jax_gan", "train", "--out", tmp_path / "run"],
+        [sys.executable, "-m", "jax_gan", "train", *options],
         env=environment,
         capture_output=True,
         text=True,
     )
     assert found.returncode == 2
     last = found.stderr.splitlines()[-1]
-    assert last.startswith("error: --device auto: JAX_PLATFORMS is 'rocm'")
+    said = f"error: --device {device}: JAX_PLATFORMS is '{platform}'"
+    assert last.startswith(said)
     assert "Traceback" not in found.stderr
     assert not (tmp_path / "run").exists()

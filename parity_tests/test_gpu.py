@@ -4,15 +4,19 @@
 test itself is correct.
 """
 
+import subprocess
+import sys
+
 import pytest
 
 import jax_gan
 import torch_ref
+from experiment.checkpoints import load_checkpoint
 from experiment.errors import InputError
 from experiment.recipes import recipe
 from experiment.stream import Stream
 from parity_tests.compare import by_kind, gap
-from parity_tests.control import Reversed
+from parity_tests.twin import Iteration, reverse
 
 pytestmark = pytest.mark.gpu
 
@@ -52,7 +56,7 @@ def test_steps_on_a_gpu(twin, name, precision, digits, measured, request):
         pytest.skip(str(error))
     game = twin.create(config, data, device)
     reference, control = (torch_ref.create(config, data) for _ in range(2))
-    stream, backwards = Stream(config, data), Reversed(config, data)
+    stream = Stream(config, data)
     found, excused = [], []
     for number in range(STEPS):
         state = torch_ref.to_numpy(reference)
@@ -61,7 +65,7 @@ def test_steps_on_a_gpu(twin, name, precision, digits, measured, request):
         batch = stream.batch(number)
         game, metrics = game.step(twin.place(batch, device))
         reference, expected = reference.step(torch_ref.place(batch))
-        backward = torch_ref.place(backwards.batch(number))
+        backward = torch_ref.place(reverse(Iteration(batch)).batch)
         control, beside = control.step(backward)
         wanted = torch_ref.fetch(expected), torch_ref.to_numpy(reference)
         found.append(_gaps(twin, game, metrics, *wanted))
@@ -76,6 +80,23 @@ def test_steps_on_a_gpu(twin, name, precision, digits, measured, request):
     moved = torch_ref.to_numpy(torch_ref.create(config, data))
     assert gap(moved, torch_ref.to_numpy(reference)).error > 1e-3
     measured(worst, bounds)
+
+
+@pytest.mark.parametrize(
+    "twin", [jax_gan, torch_ref], ids=lambda twin: twin.__name__
+)
+def test_deterministic_runs_repeat_to_the_bit(twin, tmp_path, request):
+    """In processes of their own: the frameworks read it when they start."""
+    on, states = request.config.getoption("on"), []
+    for name in ("run", "again"):
+        options = ["--recipe", "dcgan", "--steps", "20", "--device", on]
+        command = ["-m", twin.__name__, "train", "--deterministic", *options]
+        out = tmp_path / name
+        subprocess.run(
+            [sys.executable, *command, "--out", str(out)], check=True
+        )
+        states.append(load_checkpoint(out).state)
+    assert gap(*states).error == 0
 
 
 def _gaps(twin, game, metrics, expected, state):

@@ -1,6 +1,7 @@
 """Test level: every layer and activation alone, forward and backward."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
@@ -10,6 +11,7 @@ from torch.func import functional_call
 
 import jax_gan.layers as ours
 import torch_ref.layers as theirs
+from experiment.architecture import architecture
 from jax_gan import maxout, models, select_device
 from parity_tests.compare import gap
 from parity_tests.small import small_config
@@ -24,6 +26,7 @@ from torch_ref import maxout as their_maxout
 from torch_ref import models as their_models
 
 CONFIG = small_config()
+ARCHITECTURE = architecture(CONFIG)
 SIZE = st.integers(1, 6)
 EVEN = st.integers(1, 5).map(lambda half: 2 * half)
 DRAWN = {"features": SIZE, "bias": st.booleans()}
@@ -60,11 +63,13 @@ def test_batch_norm(training, measured):
         layer = theirs.BatchNorm(channels).double().train(training)
 
         def in_jax(h, **params):
+            h = jnp.asarray(h)
             variables = {"params": params, "batch_stats": running}
             if not training:
-                return ours.BatchNorm(CONFIG).apply(variables, h)
+                return ours.BatchNorm(ARCHITECTURE).apply(variables, h)
             mutable = {"mutable": "batch_stats"}
-            return ours.BatchNorm(CONFIG).apply(variables, h, **mutable)[0]
+            layer = ours.BatchNorm(ARCHITECTURE)
+            return layer.apply(variables, h, **mutable)[0]
 
         def in_torch(h, scale, bias):
             state = {"running_mean": running["mean"]}
@@ -89,9 +94,9 @@ def test_running_statistics(measured):
         for number in range(1, 6):
             shape = (m, height, width, channels)
             h = rng.normal(number, number, shape)
-            _, updated = ours.BatchNorm(CONFIG).apply(
+            _, updated = ours.BatchNorm(ARCHITECTURE).apply(
                 {"params": params, "batch_stats": statistics},
-                h,
+                jnp.asarray(h),
                 mutable="batch_stats",
             )
             statistics = updated["batch_stats"]
@@ -119,8 +124,8 @@ def _layer_gap(kind, shape, features, bias):
         del values["bias"]
 
     def in_jax(h, **params):
-        layer = getattr(ours, kind)(features, CONFIG, use_bias=bias)
-        return layer.apply({"params": params}, h)
+        layer = getattr(ours, kind)(features, ARCHITECTURE, use_bias=bias)
+        return layer.apply({"params": params}, jnp.asarray(h))
 
     def in_torch(h, kernel, **params):
         weight = kernel.T if kernel.ndim == 2 else kernel.permute(0, 3, 1, 2)

@@ -4,6 +4,7 @@ import argparse
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -26,18 +27,21 @@ DEV = {
     "nbformat",
     "playwright",
 }
+# Each with what is installed for it alone.
+ONLY_JAX = {"jax", "jaxlib", "flax", "optax", "orbax", "chex"}
+ONLY_TORCH = {"torch", "torchvision"}
 # Python runs it before all else, in the children of a command too.
-WITHOUT_DEV = f"""
+WITHOUT = """
 import sys
 from importlib.machinery import PathFinder
 
-class WithoutDev(PathFinder):
+class Without(PathFinder):
     @classmethod
     def find_spec(cls, name, *others):
-        if name.split(".")[0] not in {DEV}:
+        if name.split(".")[0] not in {missing}:
             return super().find_spec(name, *others)
 
-sys.meta_path[sys.meta_path.index(PathFinder)] = WithoutDev
+sys.meta_path[sys.meta_path.index(PathFinder)] = Without
 """
 # Runs each command of a list, and says what it left loaded.
 RUN = """
@@ -59,10 +63,11 @@ def without_dev(tmp_path):
     """Runs commands where only the package and what it depends on are."""
     site = tmp_path / "site"
     site.mkdir()
-    (site / "sitecustomize.py").write_text(WITHOUT_DEV)
     path = os.pathsep.join([str(site), str(ROOT)])
 
-    def run(*commands):
+    def run(*commands, missing=frozenset()):
+        finder = WITHOUT.format(missing=DEV | missing)
+        (site / "sitecustomize.py").write_text(finder)
         given = json.dumps([[str(a) for a in command] for command in commands])
         ended = subprocess.run(
             [sys.executable, "-c", RUN, given],
@@ -132,10 +137,97 @@ def test_commands_of_parity_without_the_tests_packages(without_dev, tmp_path):
         ["parity_tests", "report", "--out", out],
     )
     assert statuses == [0, 0, 0, 2]
-    assert "moments differ" in shown
-    assert "largest: 0.0e+00" in shown
+    assert "update of discriminator: moments discriminator/" in shown
+    assert "The port agrees with the reference" in shown
     assert "pytest is not installed: pip install -e '.[dev]'" in shown
     assert not out.exists()
+
+
+# The batches of the guide's side in NumPy.
+BATCHES = """
+def batches():
+    rng = np.random.default_rng(0)
+    return [{"x": rng.normal(size=(16, 8)), "y": rng.normal(size=16)}] * 3
+"""
+OF_TORCH = """
+import torch
+from parity_tests import torch_side
+
+def side():
+    model = torch.nn.Sequential()
+    model.dense = torch.nn.Linear(8, 1, bias=False)
+    optimizer = torch.optim.SGD(model.double().parameters(), 0.01, momentum=0.9)
+
+    def step(batch):
+        loss = ((model(batch["x"])[:, 0] - batch["y"]) ** 2).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return {"loss": loss}
+
+    return torch_side(step, {"model": model}, {"model": optimizer})
+"""
+OF_JAX = """
+import jax
+import numpy as np
+import optax
+from parity_tests import jax_side, keep_gradients
+
+jax.config.update("jax_enable_x64", True)
+
+def side():
+    rule = keep_gradients(optax.sgd(0.01, momentum=0.9))
+    params = {"dense": {"kernel": np.ones((8, 1))}}
+
+    @jax.jit
+    def step(state, batch):
+        def loss_fn(params):
+            y = batch["x"] @ params["dense"]["kernel"]
+            return ((y[:, 0] - batch["y"]) ** 2).mean()
+
+        loss, grads = jax.value_and_grad(loss_fn)(state[0])
+        updates, opt_state = rule.update(grads, state[1])
+        params = optax.apply_updates(state[0], updates)
+        return (params, opt_state), {"loss": loss}
+
+    return jax_side(
+        step,
+        (params, rule.init(params)),
+        lambda s: {"model": {"weights": s[0], "moments": s[1]}},
+    )
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "missing"),
+    [
+        ("from of_numpy import Side as side", ONLY_JAX | ONLY_TORCH),
+        (OF_TORCH, ONLY_JAX),
+        (OF_JAX, ONLY_TORCH),
+    ],
+    ids=["neither", "torch", "jax"],
+)
+def test_a_pair_where_one_framework_is_installed(
+    without_dev, tmp_path, code, missing
+):
+    """The guide's side in NumPy, as the reference and as the port."""
+    guide = (ROOT / "parity_tests/README.md").read_text()
+    (side,) = re.findall(
+        r"```python\n(from parity_tests import Event.*?)```", guide, re.DOTALL
+    )
+    of_numpy = f"import numpy as np\n{side}{BATCHES}"
+    (tmp_path / "of_numpy.py").write_text(of_numpy)
+    (tmp_path / "mine.py").write_text(code)
+    check, batches = ["parity_tests", "check"], "of_numpy:batches"
+    statuses, modules, shown = without_dev(
+        [*check, "of_numpy:Side", "mine:side", "--batches", batches],
+        [*check, "mine:side", "of_numpy:Side", "--batches", batches],
+        missing=missing,
+    )
+    assert statuses == [0, 0], shown
+    assert shown.count("The port agrees with the reference.") == 2
+    assert shown.count("1 of weights, 1 of moments") == 2
+    assert not modules & missing
 
 
 def test_ladder_loads_no_framework(without_dev, tmp_path):
@@ -188,6 +280,7 @@ ABOVE = {
     "benchmarks": {"parity_tests"},
 }
 EXCEPTIONS = {"benchmarks/demo.py"}  # it shows that the twins agree
+OF_PYTEST = {"parity_tests/plugin.py"}  # pytest alone loads it
 
 
 @pytest.mark.parametrize("package", ABOVE)
@@ -200,4 +293,5 @@ def test_a_package_imports_none_above_it(package):
 @pytest.mark.parametrize("package", ABOVE)
 def test_only_tests_need_the_tests_packages(package):
     for path, tree in _sources(package):
-        assert not _imported(tree.body) & DEV, path
+        if str(path.relative_to(ROOT)) not in OF_PYTEST:
+            assert not _imported(tree.body) & DEV, path

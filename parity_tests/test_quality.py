@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.lock import hold
 from benchmarks.quality import LOSSES
 from benchmarks.quality_report import METRICS, tables
 from benchmarks.stability import TWINS
+from experiment.lock import hold
 
 STUDY = ["quality", "--recipes", "lecture", "--steps", "2", "--seeds", "2"]
 
@@ -44,7 +44,7 @@ def test_resumes_where_it_stopped(tmp_path, capsys, refused):
     out.write_text(before[:100])
     refused(main, [*STUDY, "--out", out], out, "remove it")
     with hold(out):
-        refused(main, [*STUDY, "--out", out], out, "another command")
+        refused(main, [*STUDY, "--out", out], out, "is writing it")
 
 
 def _study(saturating, non_saturating):

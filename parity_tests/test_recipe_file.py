@@ -5,11 +5,12 @@ from functools import partial
 
 import pytest
 
+from experiment.checkpoints import load_checkpoint
 from experiment.cli import main
 from experiment.config import Config
 from experiment.recipe_file import find_recipe, read_recipe
 from experiment.recipes import recipe
-from experiment.run import load_checkpoint, load_config
+from experiment.run import load_config
 
 TOML = """
 base = "lecture"
@@ -123,7 +124,7 @@ def test_a_run_needs_its_file_no_more(written, tmp_path, capsys):
         "lecture", recipe="mine.toml", steps=2, batch_size=4, **CHANGES
     )
     assert _run("torch_ref", "train", "--resume", out, "--steps", 4) == 0
-    step, _ = load_checkpoint(out)
+    step = load_checkpoint(out).step
     assert step == 4
     assert command("info", "--run", out) == 0
     assert "mine.toml" in capsys.readouterr().out

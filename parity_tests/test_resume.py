@@ -12,7 +12,7 @@ import pytest
 
 import jax_gan
 import torch_ref
-from experiment import run
+from experiment.checkpoints import load_checkpoint
 from experiment.chunks import CHUNK
 from experiment.cli import main
 from experiment.stream import Stream
@@ -79,9 +79,9 @@ def test_20_and_20_are_40(twin, recipe, stream, tmp_path):
     _start(twin, tmp_path / "halves", 20, *options)
     _train(twin, "--resume", tmp_path / "halves", "--steps", 40)
 
-    step, whole = run.load_checkpoint(tmp_path / "whole")
+    step, whole = load_checkpoint(tmp_path / "whole")[:2]
     assert step == 40
-    assert gap(whole, run.load_checkpoint(tmp_path / "halves")[1]).error == 0
+    assert gap(whole, load_checkpoint(tmp_path / "halves")[1]).error == 0
     first, second = (
         (tmp_path / name / "metrics.jsonl").read_text()
         for name in ("whole", "halves")
@@ -114,7 +114,7 @@ def test_each_twin_goes_on_with_a_run_of_the_other(tmp_path):
         _start(twin, folder, 10, *options)
         _train(other, "--resume", folder, "--steps", 20)
     states = [
-        run.load_checkpoint(tmp_path / twin.__name__)[1]
+        load_checkpoint(tmp_path / twin.__name__)[1]
         for twin in (jax_gan, torch_ref)
     ]
     # Their initial weights differ: each twin drew its own.
@@ -124,7 +124,7 @@ def test_each_twin_goes_on_with_a_run_of_the_other(tmp_path):
     _start(jax_gan, tmp_path / "b", 10, *options)
     _train(jax_gan, "--resume", tmp_path / "a", "--steps", 20)
     _train(torch_ref, "--resume", tmp_path / "b", "--steps", 20)
-    ours, theirs = (run.load_checkpoint(tmp_path / n)[1] for n in "ab")
+    ours, theirs = (load_checkpoint(tmp_path / n)[1] for n in "ab")
     assert 0 < gap(ours, theirs).error <= 1e-12
 
 
@@ -155,7 +155,7 @@ def test_ctrl_c_keeps_the_last_checkpoint(twin, tmp_path, monkeypatch, capsys):
     arguments += ["--batch-size", 10, *SMALL["mlp"], "--device", "cpu"]
     assert main(twin.__name__, list(map(str, arguments))) == 130
     assert f"train --resume {folder}" in capsys.readouterr().err
-    step, kept = run.load_checkpoint(folder)
+    step, kept = load_checkpoint(folder)[:2]
     assert step == 20
 
     monkeypatch.undo()
@@ -163,8 +163,8 @@ def test_ctrl_c_keeps_the_last_checkpoint(twin, tmp_path, monkeypatch, capsys):
     _start(twin, tmp_path / "whole", 40, *SMALL["mlp"])
     assert (
         gap(
-            run.load_checkpoint(folder)[1],
-            run.load_checkpoint(tmp_path / "whole")[1],
+            load_checkpoint(folder)[1],
+            load_checkpoint(tmp_path / "whole")[1],
         ).error
         == 0
     )
@@ -195,15 +195,13 @@ def test_a_signal_ends_with_a_checkpoint(
     said = capsys.readouterr().err
     assert f"{number.name}: stops after this chunk" in said
     assert f"train --resume {folder}" in said
-    assert run.load_checkpoint(folder)[0] == 2 * CHUNK
+    assert load_checkpoint(folder)[0] == 2 * CHUNK
     assert signal.getsignal(number) is handler
 
     monkeypatch.undo()
     _train(twin, "--resume", folder, "--steps", 3 * CHUNK)
     _start(twin, tmp_path / "whole", 3 * CHUNK, *SMALL["mlp"])
-    states = [
-        run.load_checkpoint(path)[1] for path in (folder, tmp_path / "whole")
-    ]
+    states = [load_checkpoint(path)[1] for path in (folder, tmp_path / "whole")]
     assert gap(*states).error == 0
 
 
@@ -220,7 +218,7 @@ def test_training_in_a_thread(tmp_path):
     thread.start()
     thread.join()
     assert statuses == [0]
-    assert run.load_checkpoint(tmp_path / "run")[0] == 20
+    assert load_checkpoint(tmp_path / "run")[0] == 20
 
 
 def test_a_run_compiles_once(tiny):

@@ -10,7 +10,7 @@ from experiment import chunks
 from experiment.stream import length
 from experiment.training import run_training
 from parity_tests.small import small_config, small_data
-from parity_tests.trajectory import METRICS
+from parity_tests.twin import METRICS
 
 COMPILATION, STEP = 10.0, 0.01  # seconds
 
@@ -37,6 +37,7 @@ def _twin(clock):
 
     rng = np.random.default_rng(0)
     return SimpleNamespace(
+        __package__="stand_in",
         train=train,
         place=lambda batches, device: batches,
         fetch=lambda count: {name: np.full(count, 0.5) for name in METRICS},

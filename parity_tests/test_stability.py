@@ -25,11 +25,11 @@ from benchmarks.equivalence import (
     compare,
     difference_of_means,
 )
-from benchmarks.lock import hold
 from benchmarks.stability_plot import plot
 from benchmarks.stability_report import tables, usual, write
 from experiment.chunks import CHUNK
 from experiment.errors import InputError
+from experiment.lock import hold
 from experiment.recipes import recipe
 from experiment.scores import shows_digits
 
@@ -178,7 +178,7 @@ def test_data_are_there_before_a_process_starts(tmp_path, refused, monkeypatch):
 HOLDER = """
 import sys
 from pathlib import Path
-from benchmarks.lock import hold
+from experiment.lock import hold
 
 with hold(Path(sys.argv[1])):
     print("held", flush=True)
@@ -195,7 +195,7 @@ def test_one_command_at_a_time(tmp_path, refused, monkeypatch):
         stdout=subprocess.PIPE,
     ) as holder:
         assert holder.stdout.readline() == b"held\n"
-        refused(main, [*RUN, "--out", out], out, "another command")
+        refused(main, [*RUN, "--out", out], out, "is writing it")
         with hold(tmp_path / "other.json"):
             pass
         holder.kill()

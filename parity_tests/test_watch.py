@@ -11,8 +11,10 @@ import torch_ref
 from benchmarks.readme import ROOT
 from benchmarks.stability import load_stability
 from experiment import run
+from experiment.checkpoints import load_checkpoint
 from experiment.chunks import CHUNK
 from experiment.cli import main
+from experiment.metrics_log import load_metrics
 from experiment.recipes import STARTS, recipe
 from experiment.watch import (
     WINDOW,
@@ -173,7 +175,7 @@ def test_a_run_that_collapses(twin, tmp_path, capsys):
     found = run.load_collapse(out)
     assert said.count("collapsed at iteration") == 1
     assert f"{found.since:,} (D saturated)" in said
-    rows = run.load_metrics(out)
+    rows = load_metrics(out)
     real, fake = (
         rows[f"{kind}_probability"].reshape(-1, CHUNK).mean(1)
         for kind in ("real", "fake")
@@ -194,7 +196,7 @@ def test_stop_when_collapsed(tmp_path, capsys, refused):
     options = ["--steps", 5000, "--out", out, "--stop-when-collapsed"]
     assert _run(jax_gan, "train", *COLLAPSES, *options) == 1
     found = run.load_collapse(out)
-    step, _ = run.load_checkpoint(out)
+    step = load_checkpoint(out).step
     assert step == found.noticed < 2000
     shown = capsys.readouterr()
     assert "The run ends here (--stop-when-collapsed)" in shown.err

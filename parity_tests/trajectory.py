@@ -1,35 +1,28 @@
-"""Trajectories: the reference's steps on disk, for anyone to replay.
+"""Trajectories: recordings of this project's GAN, whose config is known.
 
-FORMAT.md describes the folder; ``replay`` drives an implementation through it.
+FORMAT.md describes the folder.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load as parse_tensors
-
 from experiment.config import Config
 from experiment.errors import InputError
 from experiment.stream import mask_units
-
-SCHEMA, VERSION = "gan-trajectory", 1
-SIDES = ("generator", "discriminator")
-METRICS = (
-    "discriminator_loss",
-    "real_probability",
-    "fake_probability",
-    "generator_loss",
+from parity_tests.container import (
+    GAN,
+    Layout,
+    Recording,
+    load_recording,
+    one_line,
+    part_of,
+    prefixed,
+    shown,
 )
-
-Layout = dict[str, tuple[str, tuple[int, ...]]]  # dtype and shape, by name
+from parity_tests.twin import METRICS, PLAYERS
 
 
 @dataclass(frozen=True)
@@ -37,148 +30,70 @@ class Trajectory:
     """A recorded trajectory, each file of which ``load`` has verified.
 
     Attributes:
-        folder: where it is.
+        recording: its numbers.
         config: the experiment.
         sample_shape: the shape of one example.
-        steps: iterations.
-        states: iterations after which state and gradients were recorded.
-        layouts: the tensors of each file, without the leading digits.
-        digests: SHA-256 of each file.
     """
 
-    folder: Path
+    recording: Recording
     config: Config
     sample_shape: tuple[int, ...]
-    steps: int
-    states: tuple[int, ...]
-    layouts: tuple[Layout, ...]
-    digests: tuple[str, ...]
 
     @property
     def portable_config(self) -> dict[str, Any]:
         """The config as an ``Implementation`` gets it."""
         return {**asdict(self.config), "sample_shape": self.sample_shape}
 
-    def read(self, step: int) -> dict[str, NDArray]:
-        """The tensors of an iteration, without the leading digits.
-
-        Raises:
-            InputError: names the file, and the tensor that is not what the
-                index says.
-        """
-        path = self.folder / file_name(step)
-        try:
-            content = path.read_bytes()
-            tensors = parse_tensors(content)
-        except FileNotFoundError as error:
-            raise InputError(f"{path} is missing: record it again") from error
-        except (SafetensorError, OSError, ValueError, KeyError) as error:
-            raise InputError(
-                f"{path} is damaged ({_line(error)}): record it again"
-            ) from error
-        wanted = prefixed(f"{step:06d}/", self.layouts[step])
-        verify_tensors(str(path), tensors, wanted)
-        if hashlib.sha256(content).hexdigest() != self.digests[step]:
-            raise InputError(
-                f"{path} has other numbers than were recorded (its SHA-256 is "
-                "not that of the index): record it again"
-            )
-        return part_of(f"{step:06d}/", tensors)
-
 
 def load(folder: Path) -> Trajectory:
     """A trajectory, after every number in it was verified.
 
     Raises:
-        InputError: the index is damaged or of another version; a file or a
-            tensor is missing, unknown, of another shape or precision, not
-            finite, or changed since it was recorded. The message names it.
+        InputError: as ``load_recording``; or the config does not fit the
+            tensors, or is not of this project.
     """
-    path = folder / "index.json"
-    try:
-        index = json.loads(path.read_text())
-        schema, version = index.get("schema"), index.get("version")
-        if schema != SCHEMA:
-            raise InputError(f"{path} has schema {schema!r}, not {SCHEMA!r}")
-        if version != VERSION:
-            raise InputError(
-                f"{path} has version {version!r} of {SCHEMA}; known: "
-                f"{VERSION}: record it again"
-            )
-        trajectory = _from_index(folder, index)
-    except FileNotFoundError as error:
-        raise InputError(
-            f"{folder} is not a trajectory: it has no index.json"
-        ) from error
-    except InputError:
-        raise
-    except KeyError as error:
-        raise InputError(f"{path} lacks {error}: record it again") from error
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{path} is damaged ({_line(error)}): record it again"
-        ) from error
-    for step in range(trajectory.steps + 1):
-        trajectory.read(step)
-    return trajectory
+    return trajectory_of(load_any(folder))
 
 
-def _from_index(folder: Path, index: dict[str, Any]) -> Trajectory:
-    """The trajectory of an index; verifies that it is whole.
+def load_any(folder: Path) -> Recording:
+    """A recording, of this project's GAN or not.
 
-    The config gives the shapes of batches, the initial state those of later
-    states and of gradients.
+    Raises:
+        InputError: as ``load_recording``; or it is of this project, and its
+            config does not fit its tensors.
     """
-    path = folder / "index.json"
-    values = dict(index["config"])
-    sample_shape = tuple(values.pop("sample_shape"))
-    try:
-        config = config_from(values)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-    if index["precision"] != config.precision:
+    return load_recording(folder, _verify)
+
+
+def trajectory_of(recording: Recording) -> Trajectory:
+    """A recording as one of this project's GAN.
+
+    Raises:
+        InputError: it is not.
+    """
+    if recording.index["schema"] != GAN:
         raise InputError(
-            f"{path}: precision is {index['precision']!r}, that of its config "
-            f"{config.precision!r}"
+            f"{recording.folder} is a recording of another training step, not "
+            "of this project's GAN"
         )
-    steps, states = int(index["steps"]), tuple(map(int, index["states"]))
-    files, layouts = index["files"], []
-    for step in range(steps + 1):
-        tensors = files[file_name(step)]["tensors"]
-        layout = {
-            name: (str(value["dtype"]), tuple(value["shape"]))
-            for name, value in tensors.items()
-        }
-        layouts.append(part_of(f"{step:06d}/", layout))
-    if list(states) != sorted(set(states) | {steps}) or not (
-        states[0] >= 1 and states[-1] == steps
-    ):
-        raise InputError(
-            f"{path}: states is {list(states)}: it must rise from 1 or more to "
-            f"steps, {steps}"
-        )
-    initial = {
-        name: (_dtype(name, config), shape)
-        for name, (_, shape) in part_of("state/", layouts[0]).items()
-    }
-    wanted = prefixed("state/", initial)
-    for side in SIDES:
-        params = part_of(f"{side}/params/", initial)
-        wanted |= prefixed(f"gradients/{side}/", params)
-    every = _iteration_layout(config, sample_shape)
-    _verify_layout(path, 0, layouts[0], prefixed("state/", initial))
-    for step in range(1, steps + 1):
-        expected = every | (wanted if step in states else {})
-        _verify_layout(path, step, layouts[step], expected)
-    digests = [files[file_name(step)]["sha256"] for step in range(steps + 1)]
-    return Trajectory(
-        folder,
-        config,
-        sample_shape,
-        steps,
-        states,
-        tuple(layouts),
-        tuple(digests),
+    return Trajectory(recording, *_config_of(recording))
+
+
+def describe_config(config: Config) -> str:
+    """What a comparison of this experiment covers, on one line.
+
+    Example:
+        >>> describe_config(Config(k=2))[:46]
+        'Recipe mlp: loss non-saturating, optimizer ada'
+    """
+    rates = f"learning rate {config.learning_rate:g}"
+    if config.generator_learning_rate is not None:
+        rates += f" (of G {config.generator_learning_rate:g})"
+    return (
+        f"Recipe {config.recipe}: loss {config.loss}, optimizer "
+        f"{config.optimizer}, k {config.k}, {rates}, decay {config.decay:g}, "
+        f"network {config.network}, updates {config.updates}, "
+        f"{config.precision}"
     )
 
 
@@ -196,7 +111,47 @@ def config_from(values: Mapping[str, Any]) -> Config:
     try:
         return Config(**fields)
     except TypeError as error:
-        raise InputError(f"config: {_line(error)}") from error
+        raise InputError(f"config: {one_line(error)}") from error
+
+
+def _config_of(recording: Recording) -> tuple[Config, tuple[int, ...]]:
+    values = recording.index["config"]
+    return config_from(values), tuple(values["sample_shape"])
+
+
+def _verify(recording: Recording) -> None:
+    """Verifies that the tensors of a trajectory are those of its config.
+
+    The config gives the shapes of batches, the initial state those of later
+    states and of gradients.
+    """
+    if recording.index["schema"] != GAN:
+        return
+    path = recording.folder / "index.json"
+    try:
+        config, sample_shape = _config_of(recording)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    precision = recording.index["precision"]
+    if precision != config.precision:
+        raise InputError(
+            f"{path}: precision is {precision!r}, that of its config "
+            f"{config.precision!r}"
+        )
+    layouts = recording.layouts
+    initial = {
+        name: (_dtype(name, config), shape)
+        for name, (_, shape) in part_of("state/", layouts[0]).items()
+    }
+    wanted = prefixed("state/", initial)
+    for player in PLAYERS:
+        params = part_of(f"{player}/params/", initial)
+        wanted |= prefixed(f"gradients/{player}/", params)
+    every = _iteration_layout(config, sample_shape)
+    _verify_layout(path, 0, layouts[0], prefixed("state/", initial))
+    for step in range(1, recording.steps + 1):
+        expected = every | (wanted if step in recording.states else {})
+        _verify_layout(path, step, layouts[step], expected)
 
 
 def _iteration_layout(config: Config, sample_shape: tuple[int, ...]) -> Layout:
@@ -227,58 +182,10 @@ def _verify_layout(
     for name in sorted(wanted.keys() | found.keys()):
         if found.get(name) != wanted.get(name):
             raise InputError(
-                f"{path}: {step:06d}/{name} is {_shown(found.get(name))}; the "
-                f"config needs {_shown(wanted.get(name))}"
-            )
-
-
-def verify_tensors(
-    whose: str, found: Mapping[str, NDArray], wanted: Mapping[str, Any]
-) -> None:
-    """Holds tensors against names, types and shapes; they must be finite."""
-    for name in sorted(wanted.keys() - found.keys()):
-        raise InputError(f"{whose} lacks the tensor {name}")
-    for name in sorted(found.keys() - wanted.keys()):
-        raise InputError(f"{whose} has a tensor that is not known: {name}")
-    for name, array in found.items():
-        layout = str(array.dtype), array.shape
-        if layout != wanted[name]:
-            raise InputError(
-                f"{whose}: {name} is {_shown(layout)}, not "
-                f"{_shown(wanted[name])}"
-            )
-        if not np.isfinite(array).all():
-            raise InputError(
-                f"{whose}: {name} holds a number that is not finite"
+                f"{path}: {step:06d}/{name} is {shown(found.get(name))}; the "
+                f"config needs {shown(wanted.get(name))}"
             )
 
 
 def _dtype(name: str, config: Config) -> str:
     return "int32" if name.endswith("/optimizer/step") else config.precision
-
-
-def file_name(step: int) -> str:
-    """The file of an iteration; 0 is the game before the first."""
-    return f"{step:06d}.safetensors"
-
-
-def prefixed(prefix: str, items: Mapping[str, Any]) -> dict[str, Any]:
-    """The items with the prefix before each name."""
-    return {f"{prefix}{name}": item for name, item in items.items()}
-
-
-def part_of(prefix: str, items: Mapping[str, Any]) -> dict[str, Any]:
-    """The items whose names start with the prefix, without it."""
-    return {
-        name.removeprefix(prefix): item
-        for name, item in items.items()
-        if name.startswith(prefix)
-    }
-
-
-def _shown(layout: tuple[str, tuple[int, ...]] | None) -> str:
-    return f"{layout[0]}{list(layout[1])}" if layout else "absent"
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())

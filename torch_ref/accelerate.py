@@ -5,7 +5,11 @@ All compute the same.
 ``train --accelerate NAME`` takes one; the first is the default.
 """
 
+import os
+import shlex
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -30,10 +34,13 @@ def compile_train(game: Game, mode: str = "default") -> Train:
     Raises:
         InputError: there is no C++ compiler.
     """
-    if not any(map(shutil.which, ("c++", "g++", "clang++"))):
+    # The compiler that PyTorch will call.
+    default = "clang++" if sys.platform == "darwin" else "g++"
+    compiler = os.environ.get("CXX", default)
+    if not _runs(shlex.split(compiler)):
         raise InputError(
-            "--accelerate compile: PyTorch finds no C++ compiler; install "
-            "g++, or leave --accelerate out"
+            f"--accelerate compile: {compiler} is no C++ compiler that runs; "
+            "install g++ or set CXX, or leave --accelerate out"
         )
     for player in (game.generator, game.discriminator):
         _unfuse(player.optimizer)
@@ -51,6 +58,14 @@ def compile_train(game: Game, mode: str = "default") -> Train:
         return game, Metrics(*map(torch.stack, zip(*rows, strict=True)))
 
     return run
+
+
+def _runs(compiler: list[str]) -> bool:
+    """Whether a compiler answers."""
+    if not compiler or not shutil.which(compiler[0]):
+        return False
+    asked = subprocess.run([*compiler, "--version"], capture_output=True)
+    return asked.returncode == 0
 
 
 def _unfuse(optimizer: Optimizer) -> None:

@@ -2,7 +2,7 @@
 
 from torch_ref.accelerate import VARIANTS
 from torch_ref.create import create
-from torch_ref.device import fetch, place, select_device
+from torch_ref.device import fetch, make_deterministic, place, select_device
 from torch_ref.parallel import device_count, spread
 from torch_ref.processes import gather, join, rows
 from torch_ref.sample import device_stream, discriminate, sample_images
@@ -20,6 +20,7 @@ __all__ = [
     "from_numpy",
     "gather",
     "join",
+    "make_deterministic",
     "place",
     "rows",
     "sample_images",

@@ -11,7 +11,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from experiment.errors import InputError
-from experiment.signals import StopError
+from experiment.signals import StopError, handed_over
 
 
 def launch(devices: int, device: str, arguments: list[str]) -> int:
@@ -55,7 +55,8 @@ def launch(devices: int, device: str, arguments: list[str]) -> int:
     disabled = logging.root.manager.disable
     logging.disable(logging.CRITICAL)  # the processes say why they end
     try:
-        elastic_launch(config, sys.executable)(*command)
+        with handed_over():
+            elastic_launch(config, sys.executable)(*command)
     except SignalException as stop:
         raise StopError(stop.sigval) from stop
     except ChildFailedError as error:

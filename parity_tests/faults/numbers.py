@@ -3,12 +3,12 @@
 import torch
 from torch import Tensor
 
-import torch_ref
 from parity_tests.faults.base import (
     Patch,
     change_batch,
     change_discriminator,
     fault,
+    with_step,
 )
 from torch_ref import layers
 
@@ -51,16 +51,14 @@ def _tf32(patch: Patch) -> None:
     "the whole game in one precision",
 )
 def _float32_leaf(patch: Patch) -> None:
-    sound = torch_ref.from_numpy
-
-    def from_numpy(game, arrays):
-        game = sound(game, arrays)
+    def step(step, game, batch):
+        game, metrics = step(game, batch)
         with torch.no_grad():
             weight = game.generator.network.output.weight
             weight.copy_(weight.float().double())
-        return game
+        return game, metrics
 
-    patch.setattr(torch_ref, "from_numpy", from_numpy)
+    with_step(step)(patch)
 
 
 fault(
