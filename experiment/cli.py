@@ -7,6 +7,7 @@ from pathlib import Path
 
 from experiment.config import Config
 from experiment.errors import InputError
+from experiment.inputs import check_inputs
 from experiment.parser import Parser, add_data, add_device, run_command
 from experiment.recipe_file import find_recipe
 from experiment.recipes import DEFAULT
@@ -47,6 +48,7 @@ def main(name: str, arguments: list[str] | None = None) -> int:
 def _run(name: str, options: argparse.Namespace) -> int:
     if options.command == "train":
         _check(options)
+    check_inputs(options)
     of = "info" if options.command == "info" else "commands"
     commands = import_module(f"experiment.{of}")
     twin = import_module(f"{name}.api")
