@@ -1,11 +1,14 @@
 """One command line for both twins: from a recipe to a judged run."""
 
 import argparse
+import os
 import sys
 from importlib import import_module
 from pathlib import Path
 
+from experiment.inputs import check_inputs
 from experiment.parser import Parser, add_data, add_device, run_command
+from experiment.processes import ALONE, find_place
 from experiment.recipes import DEFAULT
 from experiment.train_options import (
     KNOWN,
@@ -14,6 +17,7 @@ from experiment.train_options import (
     add_life,
     check_train,
     needs_processes,
+    resume_after_failure,
 )
 
 # Nothing here imports a framework: --help and bad options answer quickly.
@@ -46,9 +50,12 @@ def main(name: str, arguments: list[str] | None = None) -> int:
 def _run(name: str, options: argparse.Namespace, arguments: list[str]) -> int:
     if options.command == "train":
         check_train(options)
-        if needs_processes(name, options):
-            module = import_module("torch_ref.launch")
-            return module.launch(options.devices, options.device, arguments)
+        resume_after_failure(options)
+    if find_place(name, os.environ) == ALONE:
+        check_inputs(options)
+    if options.command == "train" and needs_processes(name, options):
+        module = import_module("torch_ref.launch")
+        return module.launch(options.devices, options.device, arguments)
     of = "info" if options.command == "info" else "commands"
     commands = import_module(f"experiment.{of}")
     twin = import_module(f"{name}.api")

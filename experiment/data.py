@@ -15,6 +15,7 @@ from PIL import Image, ImageOps
 from experiment.config import Config
 from experiment.errors import InputError
 from experiment.image_files import UNREADABLE
+from experiment.inputs import require_data_dir
 
 DIGITS = ("mnist5k", "mnist")
 GAUSSIAN_MEAN, GAUSSIAN_DEVIATION = 2.0, 4.0
@@ -73,9 +74,10 @@ def load(
         if config.data == "mnist5k":
             pixels = _mnist5k()
         elif config.data == "folder":
-            pixels = _folder(data_dir)
+            pixels = _folder(require_data_dir(config.data, data_dir))
         else:
-            content = _torchvision(config.data, data_dir, download)
+            where = require_data_dir(config.data, data_dir)
+            content = _torchvision(config.data, where, download)
             pixels = _images(content)[:_TRAINING]
         if config.output == "linear":
             raise InputError(
@@ -200,10 +202,8 @@ def _mnist5k() -> NDArray[np.uint8]:
     return pixels.reshape(-1, 28, 28)
 
 
-def _folder(folder: Path | None) -> NDArray[np.uint8]:
+def _folder(folder: Path) -> NDArray[np.uint8]:
     """All images under a folder, cropped to a square and scaled."""
-    if folder is None:
-        raise InputError("data folder needs --data-dir: your own images")
     if not folder.is_dir():
         raise InputError(f"--data-dir {folder} is not a folder: correct it")
     known = Image.registered_extensions()
@@ -237,14 +237,9 @@ def _labels(content: bytes) -> NDArray[np.uint8]:
 
 
 def _torchvision(
-    name: str, data_dir: Path | None, download: bool, file: str = _IMAGES
+    name: str, data_dir: Path, download: bool, file: str = _IMAGES
 ) -> bytes:
     """The verified content of one file of a data set."""
-    if data_dir is None:
-        raise InputError(
-            f"data {name} needs --data-dir: a folder in torchvision's layout, "
-            "or any folder together with --download"
-        )
     if data_dir.exists() and not data_dir.is_dir():
         raise InputError(f"--data-dir {data_dir} is not a folder: correct it")
     if not data_dir.exists() and not download:

@@ -1,7 +1,6 @@
 """What a run needs before its first iteration, new or resumed."""
 
 import argparse
-import os
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
@@ -14,24 +13,15 @@ from numpy.typing import NDArray
 
 from experiment import data as datasets
 from experiment import run
-from experiment.checkpoints import has_checkpoint, set_aside
+from experiment.checkpoints import set_aside
 from experiment.config import Config
 from experiment.errors import InputError
 from experiment.lock import hold
 from experiment.peers import Peers
-from experiment.processes import Place, is_restart, require_even
+from experiment.processes import Place, require_even
 from experiment.resume import find_folder, resumed_config
 from experiment.train_options import NEWEST
 from experiment.train_run import Training
-
-
-def resume_after_failure(options: argparse.Namespace) -> None:
-    """Has a run that its launcher starts again resume the folder it began."""
-    if not is_restart(os.environ):
-        return
-    if options.out and has_checkpoint(options.out):
-        options.resume, options.out = options.out, None
-        options.changes.pop("recipe", None)
 
 
 class Inputs(NamedTuple):
