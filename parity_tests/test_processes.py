@@ -10,9 +10,15 @@ import pytest
 from experiment import processes
 from experiment.cli import main
 from experiment.errors import InputError
-from experiment.processes import ALONE, Place, find_place, is_restart
+from experiment.processes import (
+    ALONE,
+    Place,
+    find_place,
+    free_port,
+    is_restart,
+)
 from experiment.stream import Stream, map_arrays
-from parity_tests.devices import environment_of, free_port
+from parity_tests.devices import environment_of
 from parity_tests.small import small_config, small_data
 
 # Where a process stands
