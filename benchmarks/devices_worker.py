@@ -80,7 +80,7 @@ def _by_formula(
     """All-reduces of an iteration; their number is XLA's own choice."""
     config = recipe(job.recipe)
     if job.twin == "jax":
-        return {"count": None, "bytes": bytes_of_xla(config, state)}
+        return {"number": None, "bytes": bytes_of_xla(config, state)}
     return of_processes(config, state)._asdict()
 
 

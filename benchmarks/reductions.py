@@ -20,11 +20,11 @@ class Reductions(NamedTuple):
     """All-reduces of one iteration.
 
     Attributes:
-        count: how many.
+        number: how many.
         bytes: of their arrays.
     """
 
-    count: int
+    number: int
     bytes: int
 
 
@@ -136,8 +136,8 @@ def of_program(text: str, iterations: int) -> Reductions:
         elif name:
             here, found = counts[name], _of_instruction(line, counts)
             counts[name] = Reductions(*map(sum, zip(here, found, strict=True)))
-    count, size = counts[entry]
-    return Reductions(count // iterations, size // iterations)
+    number, size = counts[entry]
+    return Reductions(number // iterations, size // iterations)
 
 
 def _of_instruction(line: str, counts: Mapping[str, Reductions]) -> Reductions:
@@ -153,12 +153,12 @@ def _of_instruction(line: str, counts: Mapping[str, Reductions]) -> Reductions:
         for one, several in _CALLED.findall(line)
         for name in (several.split(",") if several else [one])
     ]
-    count, size = (
+    number, size = (
         sum(counts[name][i] for name in names if name in counts) for i in (0, 1)
     )
-    if not count or " while(" not in line:
-        return Reductions(count, size)
+    if not number or " while(" not in line:
+        return Reductions(number, size)
     trips = _TRIPS.search(line)
     if trips is None:
         raise ValueError(f"a loop of XLA has no known number: {line[:80]}")
-    return Reductions(int(trips[1]) * count, int(trips[1]) * size)
+    return Reductions(int(trips[1]) * number, int(trips[1]) * size)

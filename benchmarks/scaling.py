@@ -62,7 +62,7 @@ def communication(
     """
     steps = STEPS[algorithm](cards)
     sent = 2 * (cards - 1) / cards * reductions.bytes
-    return reductions.count * link.latency * steps + sent / link.bandwidth
+    return reductions.number * link.latency * steps + sent / link.bandwidth
 
 
 def strong_efficiency(compute: float, messages: float, cards: int) -> float:

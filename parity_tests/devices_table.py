@@ -61,7 +61,9 @@ CHANGES: dict[str, dict[str, Any]] = {
 
 # Games of a few units, for what need not have every recipe.
 FEW_STEPS = 5
+ONE_LAYER = {"generator_hidden": (8,), "discriminator_hidden": (8,)}
 SMALL = {
+    "lecture": Job(small_config(keep_input=0.8, **ONE_LAYER), FEW_STEPS),
     "mlp": Job(small_config(k=2, keep_input=0.8), FEW_STEPS),
     "dcgan": Job(small_config(**DCGAN), FEW_STEPS),
 }

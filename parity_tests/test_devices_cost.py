@@ -32,17 +32,20 @@ from benchmarks.scaling import (
 from experiment.errors import InputError
 from experiment.processes import ALONE
 from experiment.stream import Stream
+from parity_tests.devices_table import FEW_STEPS, SMALL
 from parity_tests.faults.base import DCGAN
 from parity_tests.small import small_config, small_data
 
 # All-reduces
 
 CONFIGS = {
-    "mlp": small_config(k=2, keep_input=0.8),
+    "mlp": SMALL["mlp"].config,
     "dcgan": small_config(k=2, **DCGAN),
     "simultaneous": small_config(updates="simultaneous", **DCGAN),
 }
-OTHERS = {
+OF_JAX = {
+    "lecture": SMALL["lecture"].config,
+    "mlp": SMALL["mlp"].config,
     "dcgan": small_config(**DCGAN),
     "dcgan, k = 2": CONFIGS["dcgan"],
     "maxout": small_config(updates="simultaneous", network="maxout"),
@@ -70,13 +73,19 @@ def test_all_reduces_of_torch(name, two_processes):
 
 
 @pytest.mark.parametrize(
-    "name", ["mlp", *(pytest.param(n, marks=pytest.mark.slow) for n in OTHERS)]
+    "name",
+    [
+        pytest.param(name, marks=() if name == "lecture" else pytest.mark.slow)
+        for name in OF_JAX
+    ],
 )
 def test_bytes_of_jax(name):
-    config, data = (CONFIGS | OTHERS)[name], small_data()
+    config, data = OF_JAX[name], small_data()
     device = jax_gan.spread(jax_gan.select_device("cpu", config), ALONE, 2)
     game = jax_gan.create(config, data, device)
-    batches = jax_gan.place(Stream(config, data).batches(0, 3), device)
+    # The game and the number of iterations that test_devices has compiled.
+    stream = Stream(config, data)
+    batches = jax_gan.place(stream.batches(0, FEW_STEPS), device)
     train = jax_gan.VARIANTS["scan"](game)
     found = jax_side.count_reductions(train, game, batches)
     assert found.bytes == bytes_of_xla(config, jax_gan.to_numpy(game))
@@ -162,7 +171,7 @@ def _results(**times):
         for name, value in of.items()
     }
     repetition = {"background": [0.0] * 3, "seconds": seconds}
-    counted = {"count": 60, "bytes": 25_000_000}
+    counted = {"number": 60, "bytes": 25_000_000}
     both = {"formula": counted, "counted": counted}
     return {
         "schema": devices.SCHEMA,
