@@ -92,9 +92,10 @@ def _add_devices(commands: Any) -> None:
         "k = 1 and 2, on 2 and 4 virtual devices of JAX, by 2 processes of 2 "
         "devices of JAX, and by 2 and 4 processes of PyTorch, and compares "
         "each game with that of one device of either twin. Injects faults of "
-        "several devices. Writes devices.json, and its table into the report, "
-        "if there is one. Ends with status 1 if a game exceeds its bound, or a "
-        "fault is not detected.",
+        "several devices. Writes devices.json after every recipe, where other "
+        "recipes stay, and its table into the report, if there is one. Ends "
+        "with status 1 if a game exceeds its bound, or a fault is not "
+        "detected.",
         epilog="Start with: python -m parity_tests devices --recipes figure1 "
         "--out runs/devices",
     )
@@ -117,7 +118,8 @@ def _devices(options: argparse.Namespace) -> int:
     def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
-    ok = measure(dict.fromkeys(options.recipes), options.out, say)
+    names = list(dict.fromkeys(options.recipes))
+    ok = measure(names, options.out, say)
     write_again(options.out)
     return int(not ok)
 

@@ -152,7 +152,12 @@ def run_group(
     file = folder / "jobs.json"
     file.write_text(json.dumps([asdict(job) for job in listed]))
     command = ["-m", "parity_tests.devices", name, str(devices)]
-    group = start_group(name, processes, [*command, str(file), str(folder)])
+    group = start_group(
+        name,
+        processes,
+        [*command, str(file), str(folder)],
+        stdout=subprocess.DEVNULL,  # gloo prints whom it is connected to
+    )
     try:
         statuses = [one.wait(_WAIT_SECONDS) for one in group]
     finally:

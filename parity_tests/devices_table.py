@@ -7,7 +7,7 @@ times the control: how far the permuted minibatch drives one device from itself.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -21,9 +21,9 @@ import torch
 
 import jax_gan
 import torch_ref
+from experiment.errors import InputError
 from experiment.files import replace_text
 from experiment.machine import describe_machine
-from experiment.pages import describe, markdown_table
 from experiment.processes import ALONE
 from experiment.recipes import RECIPES, recipe
 from parity_tests.compare import Arrays, Gap
@@ -188,14 +188,17 @@ def measure_faults(folder: Path) -> dict[str, float]:
 
 
 def measure(
-    names: Iterable[str], folder: Path, say: Callable[[str], None]
+    names: Collection[str], folder: Path, say: Callable[[str], None]
 ) -> bool:
     """Measures the table, and writes the file after every recipe.
 
     Args:
-        names: of the recipes.
+        names: of the recipes; rows of others stay in the file.
         folder: where the file goes.
         say: takes a line of progress.
+
+    Raises:
+        InputError: there is such a file, and it is damaged.
 
     Returns:
         Whether all is within its bound, and every fault detected.
@@ -209,9 +212,8 @@ def measure(
         "machine": describe_machine(),
         "steps": STEPS,
         "batch_size": BATCH,
-        "rows": [],
-        "faults": {},
     }
+    rows = _rows_of_others(folder / FILE, results, names)
     with TemporaryDirectory() as scratch:
         say("injected faults")
         (Path(scratch) / "faults").mkdir()
@@ -219,12 +221,26 @@ def measure(
         for name in names:
             say(name)
             (Path(scratch) / name).mkdir()
-            results["rows"] += measure_recipe(name, Path(scratch) / name)
-            text = json.dumps(results, indent=1) + "\n"
+            rows += measure_recipe(name, Path(scratch) / name)
+            rows.sort(key=lambda row: list(RECIPES).index(row["recipe"]))
+            text = json.dumps({**results, "rows": rows}, indent=1) + "\n"
             replace_text(folder / FILE, text)
-    return all(map(is_within, results["rows"])) and all(
+    return all(map(is_within, rows)) and all(
         error >= MARGIN * TOLERANCE for error in results["faults"].values()
     )
+
+
+def _rows_of_others(
+    path: Path, results: Mapping[str, Any], names: Collection[str]
+) -> list[dict[str, Any]]:
+    """What an earlier file has of other recipes, measured in the same way."""
+    try:
+        earlier = json.loads(path.read_text()) if path.exists() else {}
+    except ValueError as error:
+        raise InputError(f"{path} is damaged ({error}): remove it") from error
+    if any(earlier.get(key) != value for key, value in results.items()):
+        return []
+    return [row for row in earlier["rows"] if row["recipe"] not in names]
 
 
 def is_within(row: Mapping[str, Any]) -> bool:
@@ -240,53 +256,3 @@ def _worst(found: Iterable[Mapping[str, Mapping[str, float]]]) -> float:
         for kinds in gaps.values()
         for error in kinds.values()
     )
-
-
-def section(results: Mapping[str, Any]) -> list[str]:
-    """The part of the report, in Markdown, line by line."""
-    rows: dict[str, list[Mapping[str, Any]]] = {}
-    for row in results["rows"]:
-        rows.setdefault(row["recipe"], []).append(row)
-    header = ["recipe", *ARRANGEMENTS, "across twins", "control", "bound"]
-    faults = [
-        [name, f"{error:.1e}", f"{error / TOLERANCE:.0e}"]
-        for name, error in results["faults"].items()
-    ]
-    return [
-        "## Several devices",
-        "",
-        f"{describe(results['machine'])}. Every recipe with minibatches of "
-        f"{results['batch_size']}, both of the paper's losses and k = 1 and 2 "
-        "(`paper` has its own of each), "
-        f"{results['steps']} iterations in float64: the largest difference of "
-        "metrics, weights, moments and statistics from one device of the same "
-        "twin, and across twins from one device of the other. The control is "
-        "one device of PyTorch with reversed minibatches. The bound of a game "
-        f"is {TOLERANCE:.0e}, or {CONTROLS} times its control; the largest is "
-        "shown.",
-        "",
-        markdown_table(header, [_cells(*of) for of in rows.items()]),
-        "",
-        "Faults injected into two processes of PyTorch, and how far they drive "
-        "small games from one device:",
-        "",
-        markdown_table(["fault", "difference", "times the bound"], faults),
-        "",
-    ]
-
-
-def _cells(name: str, rows: list[Mapping[str, Any]]) -> list[str]:
-    def of_all(errors: Callable[[Any], Iterable[float]]) -> str:
-        return f"{max(max(errors(row)) for row in rows):.1e}"
-
-    def same(arrangement: str) -> str:
-        return of_all(lambda row: row["gaps"][arrangement]["same"].values())
-
-    across = of_all(
-        lambda row: (
-            max(found["across"].values()) for found in row["gaps"].values()
-        )
-    )
-    control = of_all(lambda row: row["control"].values())
-    bound = of_all(lambda row: [row["bound"]])
-    return [name, *map(same, ARRANGEMENTS), across, control, bound]

@@ -23,7 +23,8 @@ from experiment.errors import InputError
 from experiment.levels import judged, level_rows
 from experiment.machine import describe_machine
 from experiment.pages import describe, html_page, markdown_table
-from parity_tests import devices_table
+from parity_tests.devices_page import section
+from parity_tests.devices_table import FILE
 from parity_tests.drift import measure_drift, plot_drift
 from parity_tests.faults import FAULTS, Fault
 from parity_tests.pair import check_twins, plural
@@ -104,12 +105,10 @@ def write_again(folder: Path) -> None:
 def write(folder: Path, results: Mapping[str, Any]) -> None:
     """Makes the pages and the plot from the measurements."""
     plot_drift(folder / "drift.png", results["drift"])
-    table = folder / devices_table.FILE
-    of_devices = (
-        devices_table.section(json.loads(table.read_text()))
-        if table.exists()
-        else []
-    )
+    table = folder / FILE
+    of_devices: list[str] = []
+    if table.exists():
+        of_devices = section(json.loads(table.read_text()))
     page = _page(results, of_devices)
     (folder / "REPORT.md").write_text(page)
     (folder / "TRAPS.md").write_text(_traps(results))

@@ -19,6 +19,7 @@ from parity_tests import devices_table
 from parity_tests.__main__ import main
 from parity_tests.compare import Gap, by_kind
 from parity_tests.devices import gaps, largest, run_group, run_job
+from parity_tests.devices_page import section
 from parity_tests.devices_table import (
     ARRANGEMENTS,
     FAULTY,
@@ -218,10 +219,30 @@ def test_the_command(error, fault, status, tmp_path, monkeypatch):
     assert main(arguments) == status
     results = json.loads((tmp_path / devices_table.FILE).read_text())
     assert results["rows"] == rows
-    page = "\n".join(devices_table.section(results))
+    page = "\n".join(section(results))
     cells = [f"{error:.1e}"] * (len(ARRANGEMENTS) + 1)
     assert f"| mlp | {' | '.join(cells)} | 1.0e-13 | 1.0e-12 |" in page
     assert f"| a fault | {fault:.1e} | {fault / 1e-12:.0e} |" in page
+
+
+def test_the_command_adds_to_its_file(tmp_path, monkeypatch):
+    """Other recipes stay, unless they were measured in another way."""
+
+    def rows(name, _):
+        return [{**_row("saturating", 1e-15), "recipe": name}]
+
+    monkeypatch.setattr(devices_table, "measure_recipe", rows)
+    monkeypatch.setattr(devices_table, "measure_faults", lambda _: {})
+
+    def kept(*names):
+        main(["devices", "--recipes", *names, "--out", str(tmp_path)])
+        results = json.loads((tmp_path / devices_table.FILE).read_text())
+        return [row["recipe"] for row in results["rows"]]
+
+    assert kept("paper", "mlp") == ["mlp", "paper"]
+    assert kept("mlp", "digits") == ["digits", "mlp", "paper"]
+    monkeypatch.setattr(devices_table, "STEPS", 60)
+    assert kept("lecture") == ["lecture"]
 
 
 def test_an_unknown_recipe(tmp_path, refused):
