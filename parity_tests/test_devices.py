@@ -49,13 +49,6 @@ def torch_group(tmp_path_factory):
     )
 
 
-@pytest.fixture(scope="module")
-def jax_group(tmp_path_factory):
-    """The smallest game by two processes."""
-    folder = tmp_path_factory.mktemp("jax")
-    return run_group("jax_gan", [SMALL["lecture"]], 2, 2, folder)[0]
-
-
 # JAX compiles each game again for each number of devices: one is enough.
 ALL_OF_JAX = [
     ("lecture", 2),
@@ -79,10 +72,18 @@ def test_processes_of_torch(name, torch_group, measured):
     measured(gaps(torch_group[job], _alone(torch_ref, job)), TOLERANCE)
 
 
-def test_two_processes_of_jax_are_two_devices(jax_group, measured):
+@pytest.mark.parametrize(
+    "name",
+    [
+        "lecture",
+        pytest.param("mlp", marks=pytest.mark.slow),
+        pytest.param("dcgan", marks=pytest.mark.slow),
+    ],
+)
+def test_two_processes_of_jax_are_two_devices(name, tmp_path, measured):
     """Bit by bit: XLA adds the same two numbers."""
-    found = run_job(jax_gan, SMALL["lecture"], ALONE, 2)
-    measured(gaps(jax_group, found), 0)
+    (found,) = run_group("jax_gan", [SMALL[name]], 2, 2, tmp_path)
+    measured(gaps(found, run_job(jax_gan, SMALL[name], ALONE, 2)), 0)
 
 
 @pytest.mark.parametrize("job", FAULTY, ids=lambda job: job.fault)
