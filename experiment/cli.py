@@ -132,8 +132,8 @@ def _parser(name: str) -> argparse.ArgumentParser:
     how.add_argument(
         "--deterministic",
         action="store_true",
-        help="repeat a run to the bit on a GPU too, at the cost of speed; on a "
-        "CPU every run does",
+        help="make repetitions bit-identical on a GPU too, at the cost of "
+        "speed; on a CPU they always are",
     )
     add_life(train)
 

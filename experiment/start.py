@@ -89,7 +89,7 @@ def load_inputs(
 
 
 def _require_single(options: argparse.Namespace, place: Place) -> None:
-    """Refuses what a process decides alone."""
+    """Raises an error for what each process would decide alone."""
     if place.processes == 1:
         return
     if options.resume is NEWEST:
