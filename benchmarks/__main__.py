@@ -7,7 +7,9 @@ from typing import Any
 
 from benchmarks import commands as run
 from benchmarks import options
+from benchmarks.plan import CALLS
 from benchmarks.stability import FEWEST_SEEDS
+from benchmarks.statistics import ENOUGH_REPETITIONS
 from experiment.data import DIGITS
 from experiment.parser import Parser, add_data, run_command
 from experiment.recipes import RECIPES
@@ -39,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_quality(commands)
     _add_stability(commands)
     options.add_profile(commands)
+    _add_devices(commands)
     options.add_gpu(commands)
     _add_readme(commands)
     return parser
@@ -123,6 +126,65 @@ def _add_stability(commands: Any) -> None:
         help="processes, each on one core (default: all cores)",
     )
     add_data(command)
+
+
+def _add_devices(commands: Any) -> None:
+    command = commands.add_parser(
+        "devices",
+        help="measure what training on two devices costs, and model many",
+        description="Counts the all-reduces of an iteration in both twins, "
+        "and times iterations of one process and of two, each bound to a core: "
+        "two that share a minibatch, two that share one of twice the size, and "
+        "two that train separate games. A model predicts what many cards would "
+        "reach. Prints the page, and writes it as FILE.md next to FILE.json.",
+        epilog="Start with: python -m benchmarks devices --workloads lecture "
+        "--counted lecture --repetitions 2 --out runs/devices.json",
+    )
+    command.set_defaults(command=run.run_devices)
+    options.add_out(command, "FILE.json", "file for every timed block")
+    command.add_argument(
+        "--workloads",
+        nargs="+",
+        default=["lecture", "dcgan"],
+        metavar="W",
+        help="as those of the ladder (default: lecture dcgan)",
+    )
+    command.add_argument(
+        "--counted",
+        nargs="+",
+        default=list(CALLS),
+        choices=list(CALLS),
+        metavar="RECIPE",
+        help="whose all-reduces are counted, one or more of: %(choices)s "
+        "(default: all; the model needs dcgan64)",
+    )
+    command.add_argument(
+        "--rounds",
+        type=int,
+        default=5,
+        help="timed blocks in each repetition (default: 5)",
+    )
+    command.add_argument(
+        "--repetitions",
+        type=int,
+        default=ENOUGH_REPETITIONS,
+        help="of all processes (default: %(default)s)",
+    )
+    command.add_argument(
+        "--block",
+        type=float,
+        default=0.3,
+        metavar="SECONDS",
+        help="least time of a block (default: %(default)s)",
+    )
+    command.add_argument(
+        "--budget",
+        type=float,
+        default=10.0,
+        metavar="MINUTES",
+        help="start no repetition that would end later, judged by the longest "
+        "so far (default: %(default)s)",
+    )
 
 
 def _add_readme(commands: Any) -> None:

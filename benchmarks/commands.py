@@ -141,6 +141,25 @@ def run_profile(options: argparse.Namespace) -> int:
     return int(measured["failed"] is not None)
 
 
+def run_devices(options: argparse.Namespace) -> int:
+    """Measures what several devices cost."""
+    from benchmarks import devices, devices_report
+
+    wanted = devices.Plan(
+        tuple(dict.fromkeys(options.workloads)),
+        tuple(dict.fromkeys(options.counted)),
+        options.rounds,
+        options.repetitions,
+        options.block,
+        options.budget,
+    )
+    _require_pages(options.out, ".md")
+    with lock.hold(options.out):
+        measured = devices.measure(wanted, options.out, _progress())
+    print(devices_report.page(measured))
+    return int(measured["failed"] is not None)
+
+
 def write_report(options: argparse.Namespace) -> int:
     """Writes tables and plots of a measured ladder."""
     measured = results.load(options.file)

@@ -12,7 +12,9 @@ from jax.interpreters import partial_eval
 
 import jax_gan as twin
 from benchmarks.counters import calls_per_second
+from benchmarks.reductions import Reductions, of_program
 from experiment.config import Config
+from experiment.stream import length
 from jax_gan.sample import sample_batch
 
 __all__ = ["twin"]
@@ -164,3 +166,9 @@ def _flops(jaxpr: Any) -> int:
             inner = getattr(inner, "jaxpr", inner)
             total += params.get("length", 1) * _flops(inner)
     return total
+
+
+def count_reductions(train: Any, game: Any, batches: Any) -> Reductions:
+    """All-reduces of an iteration, in XLA's program of a jitted ``train``."""
+    text = train.lower(game, batches).compile().as_text()
+    return of_program(text, length(batches))

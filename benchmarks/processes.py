@@ -42,11 +42,11 @@ class Worker:
         assert self._process.stdout is not None
         return self._process.stdout.fileno()
 
-    def ask(self) -> None:
+    def ask(self, line: str = "") -> None:
         """Asks for the next answer: to compile, to warm up, or for a block."""
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(b"\n")
+            self._process.stdin.write(f"{line}\n".encode())
             self._process.stdin.flush()
         except OSError as error:
             raise WorkerError(f"{self.name} ended") from error

@@ -14,7 +14,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import torch_ref as twin
 from benchmarks.counters import calls_per_second
+from benchmarks.reductions import Reductions
 from experiment.config import Config
+from experiment.stream import length
 from torch_ref.sample import sample_batch
 
 __all__ = ["twin"]
@@ -190,3 +192,23 @@ def count_flops(game: Any, batch: Any) -> int:
     with FlopCounterMode(display=False) as counter:
         game.step(batch)
     return counter.get_total_flops()
+
+
+class _AllReduces(TorchDispatchMode):
+    """Counts all-reduces and the bytes of their tensors."""
+
+    count = bytes = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if function is torch.ops.c10d.allreduce_.default:
+            self.count += 1
+            self.bytes += sum(tensor.nbytes for tensor in args[0])
+        return function(*args, **(kwargs or {}))
+
+
+def count_reductions(train: Any, game: Any, batches: Any) -> Reductions:
+    """All-reduces of an iteration of ``train``, as it runs."""
+    with _AllReduces() as seen:
+        train(game, batches)
+    iterations = length(batches)
+    return Reductions(seen.count // iterations, seen.bytes // iterations)

@@ -153,6 +153,13 @@ def not_found(place: Place, error: Exception) -> InputError:
     )
 
 
+def free_port() -> int:
+    """A port of this machine that nothing listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
 def rows_of(batch_size: int, rank: int, processes: int) -> slice:
     """The rows of a minibatch that a process makes: an equal share.
 

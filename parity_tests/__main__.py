@@ -1,4 +1,4 @@
-"""``python -m parity_tests check | report | diagnose | record | ...``."""
+"""``python -m parity_tests check | report | devices | diagnose | ...``."""
 
 import argparse
 import sys
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from experiment.parser import Parser, run_command
+from experiment.recipes import RECIPES
 from parity_tests.check_command import add_check
 from parity_tests.diagnose_command import add_diagnose
 from parity_tests.injected import add_causes
@@ -43,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     commands_of = (
         add_check,
         _add_report,
+        _add_devices,
         add_diagnose,
         add_record,
         add_replay,
@@ -63,6 +65,10 @@ def _add_report(commands: Any) -> None:
         "REPORT.md, report.html, drift.png and TRAPS.md.",
     )
     command.set_defaults(command=_report)
+    _add_folder(command)
+
+
+def _add_folder(command: Any) -> None:
     command.add_argument(
         "--out",
         type=Path,
@@ -76,6 +82,46 @@ def _report(options: argparse.Namespace) -> int:
     from parity_tests.report import report
 
     return report(options.out)
+
+
+def _add_devices(commands: Any) -> None:
+    command = commands.add_parser(
+        "devices",
+        help="compare games on several devices with one device",
+        description="Trains every recipe, with both of the paper's losses and "
+        "k = 1 and 2, on 2 and 4 virtual devices of JAX, by 2 processes of 2 "
+        "devices of JAX, and by 2 and 4 processes of PyTorch, and compares "
+        "each game with that of one device of either twin. Injects faults of "
+        "several devices. Writes devices.json after every recipe, where other "
+        "recipes stay, and its table into the report, if there is one. Ends "
+        "with status 1 if a game exceeds its bound, or a fault is not "
+        "detected.",
+        epilog="Start with: python -m parity_tests devices --recipes figure1 "
+        "--out runs/devices",
+    )
+    command.set_defaults(command=_devices)
+    command.add_argument(
+        "--recipes",
+        nargs="+",
+        default=list(RECIPES),
+        choices=list(RECIPES),
+        metavar="RECIPE",
+        help="one or more of: %(choices)s (default: all)",
+    )
+    _add_folder(command)
+
+
+def _devices(options: argparse.Namespace) -> int:
+    from parity_tests.devices_table import measure
+    from parity_tests.report import write_again
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    names = list(dict.fromkeys(options.recipes))
+    ok = measure(names, options.out, say)
+    write_again(options.out)
+    return int(not ok)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,14 +20,15 @@ from numpy.typing import NDArray
 
 from experiment.config import Config
 from experiment.data import load_available
-from experiment.processes import ALONE, Place, find_place
-from experiment.stream import Stream
+from experiment.processes import ALONE, Place, find_place, free_port
+from experiment.stream import Batch, DiscriminatorBatch, Stream
 from parity_tests.compare import NO_GAP, Arrays, Gap, by_kind, gap
 from parity_tests.small import small_data
 from parity_tests.trajectory import config_from
+from parity_tests.twin import Iteration, reverse
 
 _WAIT_SECONDS = 1200
-_PORT = "127.0.0.1"
+_HOST = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,14 @@ class Job:
     def data(self) -> NDArray[np.floating]:
         """The training set."""
         return small_data() if self.small else load_available(self.config)
+
+
+class Reversed(Stream):
+    """The stream with every minibatch in the opposite order."""
+
+    def batch(self, step: int) -> Batch | DiscriminatorBatch:
+        """What iteration ``step`` consumes, the last example first."""
+        return reverse(Iteration(super().batch(step))).batch
 
 
 def run_job(
@@ -93,13 +101,6 @@ def _parts(arrays: Arrays) -> tuple[Arrays, Arrays]:
     return {k: v for k, v in arrays.items() if k not in history}, history
 
 
-def free_port() -> int:
-    """A port of this machine that nothing listens on."""
-    with socket.socket() as listener:
-        listener.bind((_PORT, 0))
-        return listener.getsockname()[1]
-
-
 def environment_of(
     name: str, rank: int, processes: int, port: int
 ) -> dict[str, str]:
@@ -108,14 +109,14 @@ def environment_of(
         variables = {
             "JAX_PROCESS_ID": str(rank),
             "JAX_NUM_PROCESSES": str(processes),
-            "JAX_COORDINATOR_ADDRESS": f"{_PORT}:{port}",
+            "JAX_COORDINATOR_ADDRESS": f"{_HOST}:{port}",
         }
     else:
         variables = {
             "RANK": str(rank),
             "WORLD_SIZE": str(processes),
             "LOCAL_RANK": str(rank),
-            "MASTER_ADDR": _PORT,
+            "MASTER_ADDR": _HOST,
             "MASTER_PORT": str(port),
         }
     return {**os.environ, "OMP_NUM_THREADS": "1", **variables}
@@ -151,7 +152,12 @@ def run_group(
     file = folder / "jobs.json"
     file.write_text(json.dumps([asdict(job) for job in listed]))
     command = ["-m", "parity_tests.devices", name, str(devices)]
-    group = start_group(name, processes, [*command, str(file), str(folder)])
+    group = start_group(
+        name,
+        processes,
+        [*command, str(file), str(folder)],
+        stdout=subprocess.DEVNULL,  # gloo prints whom it is connected to
+    )
     try:
         statuses = [one.wait(_WAIT_SECONDS) for one in group]
     finally:

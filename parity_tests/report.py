@@ -3,7 +3,8 @@
 ``python -m parity_tests report`` runs every test level and writes, into one
 folder, ``parity.json`` and what is made from it: ``REPORT.md``,
 ``report.html``, ``drift.png`` and ``TRAPS.md``, the catalogue of silent
-differences between the frameworks.
+differences between the frameworks. ``python -m parity_tests devices`` adds
+``devices.json``, whose table is part of the page.
 """
 
 import json
@@ -22,6 +23,8 @@ from experiment.errors import InputError
 from experiment.levels import judged, level_rows
 from experiment.machine import describe_machine
 from experiment.pages import describe, html_page, markdown_table
+from parity_tests.devices_page import section
+from parity_tests.devices_table import FILE
 from parity_tests.drift import measure_drift, plot_drift
 from parity_tests.faults import FAULTS, Fault
 from parity_tests.pair import check_twins, plural
@@ -92,10 +95,21 @@ def _climb() -> tuple[int, dict[str, Any]]:
     return status, measured
 
 
+def write_again(folder: Path) -> None:
+    """Makes the pages from what a folder has, if it has ``parity.json``."""
+    path = folder / "parity.json"
+    if path.exists():
+        write(folder, json.loads(path.read_text()))
+
+
 def write(folder: Path, results: Mapping[str, Any]) -> None:
     """Makes the pages and the plot from the measurements."""
     plot_drift(folder / "drift.png", results["drift"])
-    page = _page(results)
+    table = folder / FILE
+    of_devices: list[str] = []
+    if table.exists():
+        of_devices = section(json.loads(table.read_text()))
+    page = _page(results, of_devices)
     (folder / "REPORT.md").write_text(page)
     (folder / "TRAPS.md").write_text(_traps(results))
     page = html_page("Parity of the twins", page, folder)
@@ -127,7 +141,7 @@ def _measure(fault: Fault) -> dict[str, Any]:
     }
 
 
-def _page(results: Mapping[str, Any]) -> str:
+def _page(results: Mapping[str, Any], of_devices: list[str]) -> str:
     real = [f for f in results["faults"] if not f["equivalent"]]
     faults = [
         [
@@ -164,6 +178,7 @@ def _page(results: Mapping[str, Any]) -> str:
             "Adam divides rounding by rounding wherever a pixel is always "
             "black. test_long.py has the figures.",
             "",
+            *of_devices,
             "## Drift",
             "",
             "![difference over iterations](drift.png)",

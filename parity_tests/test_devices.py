@@ -1,5 +1,6 @@
 """Test level: the same game on several devices is that of one device."""
 
+import json
 from dataclasses import replace
 from functools import cache
 from itertools import product
@@ -11,30 +12,25 @@ import pytest
 import jax_gan
 import torch_ref
 from experiment.processes import ALONE, rows_of
-from experiment.recipes import RECIPES, recipe
+from experiment.recipes import RECIPES
 from experiment.stream import Stream, stack
 from jax_gan.seeds import train_seeds_over
-from parity_tests.compare import gap
-from parity_tests.control import Reversed
-from parity_tests.devices import Job, gaps, largest, run_group, run_job
-from parity_tests.faults.base import DCGAN
-from parity_tests.faults.devices import FAULTS
-from parity_tests.small import small_config, small_data
-
-TOLERANCE = 1e-12
-MARGIN = 1000
-
-STEPS = 5
-SMALL = {
-    "mlp": Job(small_config(k=2, keep_input=0.8), STEPS),
-    "dcgan": Job(small_config(**DCGAN), STEPS),
-}
-# The small game that shows a fault of several devices.
-SHOWN_BY = {
-    name: "dcgan" if "normal" in name or "running" in name else "mlp"
-    for name in FAULTS
-}
-FAULTY = [replace(SMALL[game], fault=name) for name, game in SHOWN_BY.items()]
+from parity_tests import devices_table
+from parity_tests.__main__ import main
+from parity_tests.compare import Gap, by_kind
+from parity_tests.devices import gaps, largest, run_group, run_job
+from parity_tests.devices_page import section
+from parity_tests.devices_table import (
+    ARRANGEMENTS,
+    FAULTY,
+    FEW_STEPS,
+    MARGIN,
+    SMALL,
+    TOLERANCE,
+    jobs_of,
+    measure_recipe,
+)
+from parity_tests.small import small_data
 
 
 @cache
@@ -53,21 +49,18 @@ def torch_group(tmp_path_factory):
     )
 
 
-@pytest.fixture(scope="module")
-def jax_group(tmp_path_factory):
-    """The small game without convolutions by two processes."""
-    folder = tmp_path_factory.mktemp("jax")
-    return run_group("jax_gan", [SMALL["mlp"]], 2, 2, folder)[0]
+# JAX compiles each game again for each number of devices: one is enough.
+ALL_OF_JAX = [
+    ("lecture", 2),
+    *(
+        pytest.param(*case, marks=pytest.mark.slow)
+        for case in product(SMALL, (2, 4))
+        if case != ("lecture", 2)
+    ),
+]
 
 
-# Each number of devices compiles the game again.
-TWO_AND_FOUR = pytest.mark.parametrize(
-    "devices", [2, pytest.param(4, marks=pytest.mark.slow)]
-)
-
-
-@TWO_AND_FOUR
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(("name", "devices"), ALL_OF_JAX)
 def test_virtual_devices(name, devices, measured):
     found = run_job(jax_gan, SMALL[name], ALONE, devices)
     measured(gaps(found, _alone(jax_gan, SMALL[name])), TOLERANCE)
@@ -77,14 +70,20 @@ def test_virtual_devices(name, devices, measured):
 def test_processes_of_torch(name, torch_group, measured):
     job = SMALL[name]
     measured(gaps(torch_group[job], _alone(torch_ref, job)), TOLERANCE)
-    across = gaps(torch_group[job], _alone(jax_gan, job))
-    assert largest(across).error <= TOLERANCE
 
 
-def test_two_processes_of_jax_are_two_devices(jax_group, measured):
+@pytest.mark.parametrize(
+    "name",
+    [
+        "lecture",
+        pytest.param("mlp", marks=pytest.mark.slow),
+        pytest.param("dcgan", marks=pytest.mark.slow),
+    ],
+)
+def test_two_processes_of_jax_are_two_devices(name, tmp_path, measured):
     """Bit by bit: XLA adds the same two numbers."""
-    found = run_job(jax_gan, SMALL["mlp"], ALONE, 2)
-    measured(gaps(jax_group, found), 0)
+    (found,) = run_group("jax_gan", [SMALL[name]], 2, 2, tmp_path)
+    measured(gaps(found, run_job(jax_gan, SMALL[name], ALONE, 2)), 0)
 
 
 @pytest.mark.parametrize("job", FAULTY, ids=lambda job: job.fault)
@@ -99,17 +98,17 @@ def test_an_injected_fault_is_detected(job, torch_group, measured):
 @pytest.mark.parametrize("devices", [2, 4])
 def test_the_device_stream_is_of_row_and_step(devices, measured):
     config = replace(SMALL["mlp"].config, stream="device")
-    job = Job(config, STEPS)
+    job = replace(SMALL["mlp"], config=config)
     found = run_job(jax_gan, job, ALONE, devices)
     measured(gaps(found, _alone(jax_gan, job)), TOLERANCE)
 
 
 def test_the_game_lies_once_on_each_device():
     """Its memory is donated, and the next game has copies as this one."""
-    config, data = SMALL["mlp"].config, small_data()
+    config, data = SMALL["lecture"].config, small_data()
     device = jax_gan.spread(jax_gan.select_device("cpu", config), ALONE, 2)
     game = jax_gan.create(config, data, device)
-    batches = jax_gan.place(Stream(config, data).batches(0, STEPS), device)
+    batches = jax_gan.place(Stream(config, data).batches(0, FEW_STEPS), device)
     train = jax_gan.VARIANTS["scan"](game)
     trained, _ = train(game, batches)
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(game))
@@ -120,136 +119,134 @@ def test_the_game_lies_once_on_each_device():
 # Many games over devices
 
 
-@TWO_AND_FOUR
-def test_seeds_over_devices(devices):
+def _seeds(name):
+    """Games that differ in the seed, and their batches."""
+    configs = [replace(SMALL[name].config, seed=seed) for seed in range(4)]
+    streams = [Stream(config, small_data()) for config in configs]
+    return configs, [stream.batches(0, FEW_STEPS) for stream in streams]
+
+
+@pytest.mark.parametrize(("name", "devices"), ALL_OF_JAX)
+def test_seeds_over_devices(name, devices):
     """Every game is bit-identical to what it is on one device."""
-    config, data = SMALL["mlp"].config, small_data()
-    first = jax_gan.select_device("cpu", config)
+    configs, batches = _seeds(name)
+    first = jax_gan.select_device("cpu", configs[0])
     device = jax_gan.spread(first, ALONE, devices)
-    configs = [replace(config, seed=seed) for seed in range(4)]
-    batches = stack([Stream(c, data).batches(0, STEPS) for c in configs])
 
     def games():
         return jax_gan.stack_games(
-            [jax_gan.create(c, data, first) for c in configs]
+            [jax_gan.create(c, small_data(), first) for c in configs]
         )
 
-    expected = jax_gan.train_seeds(games(), jax_gan.place(batches))
-    found = train_seeds_over(device, games(), batches)
+    stacked = stack(batches)
+    expected = jax_gan.train_seeds(games(), jax_gan.place(stacked))
+    found = train_seeds_over(device, games(), stacked)
     assert len(jax.tree.leaves(found)[0].sharding.device_set) == devices
     found, expected = jax.device_get((found, expected))
     chex.assert_trees_all_equal(found, expected)
 
 
-def test_seeds_over_processes_of_torch():
-    """Each process trains its share of the games."""
-    config, data = SMALL["mlp"].config, small_data()
-    torch_ref.select_device("cpu", config)
-    configs = [replace(config, seed=seed) for seed in range(4)]
+@pytest.mark.parametrize("processes", [2, 4])
+@pytest.mark.parametrize("name", SMALL)
+def test_seeds_over_processes_of_torch(name, processes, measured):
+    """Each process trains its share of the games.
 
-    def trained(configs):
-        games = [torch_ref.create(c, data) for c in configs]
-        batches = stack([Stream(c, data).batches(0, STEPS) for c in configs])
+    One operation computes for all games of a batch, and rounds by how many
+    they are.
+    """
+    configs, batches = _seeds(name)
+    torch_ref.select_device("cpu", configs[0])
+
+    def trained(share):
+        games = [torch_ref.create(c, small_data()) for c in configs[share]]
         stacked = torch_ref.stack_games(games)
-        torch_ref.train_seeds(stacked, torch_ref.place(batches))
+        torch_ref.train_seeds(stacked, torch_ref.place(stack(batches[share])))
         return [torch_ref.to_numpy(game) for game in games]
 
-    expected = trained(configs)
+    expected = trained(slice(None))
     found = [
         game
-        for rank in range(2)
-        for game in trained(configs[rows_of(len(configs), rank, 2)])
+        for rank in range(processes)
+        for game in trained(rows_of(len(configs), rank, processes))
     ]
-    for ours, theirs in zip(found, expected, strict=True):
-        assert gap(ours, theirs).error == 0
+    found = [by_kind(*pair) for pair in zip(found, expected, strict=True)]
+    measured(max(found, key=largest), TOLERANCE)
 
 
-# The whole table: minutes for each line
-
-LONG = 50
-LOSSES = ("saturating", "non-saturating")
-BATCH = 8
-CHANGES = {
-    "digits": {"learning_rate": 1e-4, "generator_learning_rate": 2e-4},
-    "dcgan64": {
-        "generator_hidden": (16, 8, 8, 4),
-        "discriminator_hidden": (4, 8, 8, 16),
-        "generator_scale": 0.05,
-        "discriminator_scale": 0.05,
-    },
-}
+# The whole table
 
 
-def _jobs():
-    """Every recipe, loss and k; simultaneous players have neither choice."""
-    jobs = {}
-    for name, loss, k in product(RECIPES, LOSSES, (1, 2)):
-        simultaneous = RECIPES[name].updates == "simultaneous"
-        if simultaneous and (loss, k) != (RECIPES[name].loss, 1):
-            continue
-        config = recipe(
-            name,
-            loss=loss,
-            k=k,
-            batch_size=BATCH,
-            precision="float64",
-            **CHANGES.get(name, {}),
-        )
-        jobs[f"{name} {loss} k={k}"] = Job(config, LONG, small=False)
-    return jobs
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe(name, tmp_path, measured):
+    """In every arrangement, against one device of both twins."""
+    found, bounds = {}, {}
+    for row in measure_recipe(name, tmp_path):
+        case = f"{row['loss']} k={row['k']}"
+        for arrangement, against in row["gaps"].items():
+            for which, errors in against.items():
+                key = f"{case}, {arrangement}, {which}"
+                found[key] = Gap(max(errors.values()), which)
+                bounds[key] = row["bound"]
+    assert len(found) == 2 * len(ARRANGEMENTS) * len(jobs_of(name))
+    measured(found, bounds)
 
 
-JOBS = _jobs()
-GROUPS = {
-    "jax_gan, 2 processes of 2 devices": ("jax_gan", 2, 4),
-    "torch_ref, 2 processes": ("torch_ref", 2, 2),
-    "torch_ref, 4 processes": ("torch_ref", 4, 4),
-}
+def _row(loss, error):
+    of_each = {"metrics": error / 2, "weights": error}
+    against = {"same": of_each, "across": of_each}
+    return {
+        "recipe": "mlp",
+        "loss": loss,
+        "k": 1,
+        "control": {"weights": 1e-13},
+        "bound": 1e-12,
+        "gaps": dict.fromkeys(ARRANGEMENTS, against),
+    }
 
 
-@pytest.fixture(scope="module")
-def long_group(tmp_path_factory):
-    """All jobs by a group of processes, each group started once."""
-
-    @cache
-    def run(group):
-        folder = tmp_path_factory.mktemp("group")
-        found = run_group(
-            GROUPS[group][0], JOBS.values(), *GROUPS[group][1:], folder
-        )
-        return dict(zip(JOBS, found, strict=True))
-
-    return run
-
-
-@cache
-def _bound(job):
-    """1e-12, or three times what a permuted minibatch makes on one device."""
-    control = run_job(torch_ref, job, stream=Reversed)
-    return max(
-        TOLERANCE, 3 * largest(gaps(control, _alone(torch_ref, job))).error
+@pytest.mark.parametrize(
+    ("error", "fault", "status"),
+    [(9e-13, 1e-3, 0), (2e-12, 1e-3, 1), (9e-13, 1e-10, 1)],
+)
+def test_the_command(error, fault, status, tmp_path, monkeypatch):
+    """Its file, its table, and its status where a bound is exceeded."""
+    rows = [_row("saturating", 1e-15), _row("non-saturating", error)]
+    monkeypatch.setattr(devices_table, "measure_recipe", lambda *_: rows)
+    monkeypatch.setattr(
+        devices_table, "measure_faults", lambda _: {"a fault": fault}
     )
+    arguments = ["devices", "--recipes", "mlp", "--out", str(tmp_path)]
+    assert main(arguments) == status
+    results = json.loads((tmp_path / devices_table.FILE).read_text())
+    assert results["rows"] == rows
+    page = "\n".join(section(results))
+    cells = [f"{error:.1e}"] * (len(ARRANGEMENTS) + 1)
+    assert f"| mlp | {' | '.join(cells)} | 1.0e-13 | 1.0e-12 |" in page
+    assert f"| a fault | {fault:.1e} | {fault / 1e-12:.0e} |" in page
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("devices", [2, 4])
-@pytest.mark.parametrize("name", JOBS)
-def test_every_recipe_on_virtual_devices(name, devices, measured):
-    job = JOBS[name]
-    found = run_job(jax_gan, job, ALONE, devices)
-    measured(gaps(found, _alone(jax_gan, job)), _bound(job))
-    across = gaps(found, _alone(torch_ref, job))
-    assert largest(across).error <= _bound(job)
+def test_the_command_adds_to_its_file(tmp_path, monkeypatch):
+    """Other recipes stay, unless they were measured in another way."""
+
+    def rows(name, _):
+        return [{**_row("saturating", 1e-15), "recipe": name}]
+
+    monkeypatch.setattr(devices_table, "measure_recipe", rows)
+    monkeypatch.setattr(devices_table, "measure_faults", lambda _: {})
+
+    def kept(*names):
+        main(["devices", "--recipes", *names, "--out", str(tmp_path)])
+        results = json.loads((tmp_path / devices_table.FILE).read_text())
+        return [row["recipe"] for row in results["rows"]]
+
+    assert kept("paper", "mlp") == ["mlp", "paper"]
+    assert kept("mlp", "digits") == ["digits", "mlp", "paper"]
+    monkeypatch.setattr(devices_table, "STEPS", 60)
+    assert kept("lecture") == ["lecture"]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("group", GROUPS)
-@pytest.mark.parametrize("name", JOBS)
-def test_every_recipe_by_processes(name, group, long_group, measured):
-    job, found = JOBS[name], long_group(group)[name]
-    twin, other = jax_gan, torch_ref
-    if group.startswith("torch_ref"):
-        twin, other = other, twin
-    measured(gaps(found, _alone(twin, job)), _bound(job))
-    across = gaps(found, _alone(other, job))
-    assert largest(across).error <= _bound(job)
+def test_an_unknown_recipe(tmp_path, refused):
+    arguments = ["devices", "--recipes", "vgg", "--out", tmp_path / "report"]
+    refused(main, arguments, "vgg")
+    assert not list(tmp_path.iterdir())

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from experiment.checkpoints import load_checkpoint
+from experiment.processes import free_port
 from parity_tests.compare import gap
-from parity_tests.devices import environment_of, free_port
+from parity_tests.devices import environment_of
 
 TWINS = ("jax_gan", "torch_ref")
 SMALL = ["--recipe", "mlp", "--generator-hidden", "16", "16"]
@@ -21,24 +22,38 @@ SMALL += ["--sample-every", "20", "--device", "cpu", "--precision", "float64"]
 ENDLESS = 1_000_000
 ROOT = Path(__file__).parent.parent
 TIMES = 10  # of every slow test
+# A process hangs after two seconds, not after minutes.
+IMPATIENT = """
+import sys
+from experiment import peers
+from experiment.signals import listen
+
+listen()
+peers.HANG_SECONDS = 2.0
+from experiment.cli import main
+
+sys.exit(main({twin!r}))
+"""
 
 
 class Run:
     """A run of two processes: of JAX by a launcher here, of PyTorch by its.
 
     Attributes:
-        processes: that the run ends with: JAX's own, or PyTorch's launcher.
+        processes: that the run ends with: those started here, or PyTorch's
+            launcher.
     """
 
-    def __init__(self, twin, folder, steps, *options, restart=False):
+    def __init__(self, twin, folder, steps, restart=False, impatient=False):
         self.folder = folder
-        command = [sys.executable, "-m", twin, "train", *SMALL]
-        command += ["--steps", str(steps), *map(str, options)]
-        if "--resume" not in options:
-            command += ["--out", str(folder)]
+        program = ["-m", twin]
+        if impatient:
+            program = ["-c", IMPATIENT.format(twin=twin)]
+        command = [sys.executable, *program, "train", *SMALL]
+        command += ["--steps", str(steps), "--out", str(folder)]
         port = free_port()
         places = [{**os.environ, "OMP_NUM_THREADS": "1"}]
-        if twin == "jax_gan":
+        if twin == "jax_gan" or impatient:
             places = [environment_of(twin, rank, 2, port) for rank in (0, 1)]
         else:
             command += ["--devices", "2"]
@@ -130,6 +145,21 @@ def test_a_killed_process_ends_all(twin, rank, time_, tmp_path):
 @pytest.mark.parametrize("twin", TWINS)
 def test_a_signal_to_one_stops_all(twin, rank, time_, tmp_path):
     _stopped_by_a_signal(twin, tmp_path / "run", rank)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("time_", range(TIMES))
+@pytest.mark.parametrize("twin", TWINS)
+def test_a_hanging_process_ends_all(twin, time_, tmp_path):
+    run = Run(twin, tmp_path / "run", ENDLESS, impatient=True)
+    run.send(1, signal.SIGSTOP)
+    first, stopped = run.processes
+    _, said = first.communicate(timeout=60)
+    stopped.kill()
+    stopped.communicate(timeout=60)
+    assert first.returncode == 1
+    (error,) = (x for x in said.splitlines() if x.startswith("error: "))
+    assert "the process of rank 1 does not run" in error
 
 
 @pytest.mark.slow

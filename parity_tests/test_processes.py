@@ -10,9 +10,15 @@ import pytest
 from experiment import processes
 from experiment.cli import main
 from experiment.errors import InputError
-from experiment.processes import ALONE, Place, find_place, is_restart
+from experiment.processes import (
+    ALONE,
+    Place,
+    find_place,
+    free_port,
+    is_restart,
+)
 from experiment.stream import Stream, map_arrays
-from parity_tests.devices import environment_of, free_port
+from parity_tests.devices import environment_of
 from parity_tests.small import small_config, small_data
 
 # Where a process stands
@@ -216,6 +222,7 @@ def test_a_signal_to_one_stops_all():
     assert not errors
 
 
+@pytest.mark.slow  # test_failures kills one of PyTorch
 @pytest.mark.parametrize("rank", [0, 2])
 def test_a_killed_process_ends_all(rank):
     group = Group().started().send(rank, signal.SIGKILL)
@@ -238,10 +245,15 @@ def test_a_stopped_process_ends_all():
     ("what", "text"),
     [
         ("fails", "error: rank 2: there are no data"),
-        ("all fail", "error: there are no data"),
-        ("settings", "error: rank 2 has other settings than rank 0"),
-        ("data", "error: rank 2 has other data than rank 0"),
         ("weights", "error: rank 2 has other weights than rank 0"),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (
+                ("all fail", "error: there are no data"),
+                ("settings", "error: rank 2 has other settings than rank 0"),
+                ("data", "error: rank 2 has other data than rank 0"),
+            )
+        ),
     ],
 )
 def test_bad_input_is_one_line_of_one_process(what, text):
