@@ -5,7 +5,13 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from experiment.parser import Parser, add_data, add_device, run_command
+from experiment.parser import (
+    Parser,
+    add_data,
+    add_device,
+    add_images,
+    run_command,
+)
 from experiment.recipes import DEFAULT
 from experiment.train_options import (
     KNOWN,
@@ -115,6 +121,7 @@ def _parser(name: str) -> argparse.ArgumentParser:
         f"same: {first} (default), {', '.join(others)}",
     )
     add_data(how)
+    add_images(how)
     add_device(how)
     how.add_argument(
         "--devices",
@@ -213,6 +220,7 @@ def _parser(name: str) -> argparse.ArgumentParser:
         "--n", type=int, default=40, help="number of samples"
     )
     add_data(neighbours)
+    add_images(neighbours)
 
     judge = commands.add_parser(
         "evaluate",

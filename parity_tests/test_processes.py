@@ -13,6 +13,7 @@ from experiment.errors import InputError
 from experiment.processes import ALONE, Place, find_place, is_restart
 from experiment.stream import Stream, map_arrays
 from parity_tests.devices import environment_of, free_port
+from parity_tests.peers_process import ENDING
 from parity_tests.small import small_config, small_data
 
 # Where a process stands
@@ -200,8 +201,9 @@ class Group:
         return statuses, out, [e for _, err in said for e in err.splitlines()]
 
 
-def test_all_end_after_the_same_chunk():
-    statuses, out, errors = Group("ends").started().ended()
+@pytest.mark.parametrize("what", ENDING)
+def test_all_end_after_the_same_chunk(what):
+    statuses, out, errors = Group(what).started().ended()
     assert statuses == [0, 0, 0]
     assert out == ["step 9, signal None"] * 3
     assert not errors
