@@ -28,6 +28,7 @@ from experiment.checkpoints import describe
 from experiment.chunks import iterate
 from experiment.config import Config
 from experiment.data import load
+from experiment.errors import InputError
 from experiment.image_folder import list_images
 from experiment.parser import Parser, run_command
 from experiment.pixels import Data, Pixels
@@ -50,7 +51,9 @@ def main(arguments: list[str] | None = None) -> int:
         "GB of memory.",
         epilog="Example: python -m benchmarks.large_folder /tmp/large",
     )
-    parser.add_argument("folder", type=Path, metavar="DIR")
+    parser.add_argument(
+        "folder", type=Path, metavar="DIR", help="to make, or made before"
+    )
     parser.add_argument(
         "--images", type=int, default=_IMAGES, help=f"default: {_IMAGES:,}"
     )
@@ -58,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--twin", choices=("jax_gan", "torch_ref"), default="torch_ref"
     )
     parser.add_argument(
-        "--steps", type=int, default=300, help="iterations (default: 300)"
+        "--steps", type=int, default=500, help="iterations (default: 500)"
     )
     parser.add_argument(
         "--one", choices=("start", "mlp", "speed"), help=argparse.SUPPRESS
@@ -72,6 +75,9 @@ def _measure(options: argparse.Namespace) -> int:
         measure = {"start": start, "mlp": of_mlp, "speed": speed}[options.one]
         print(json.dumps(measure(options)))
         return 0
+    for name, fewest in (("images", _OF_A_FOLDER), ("steps", 150)):
+        if (given := getattr(options, name)) < fewest:
+            raise InputError(f"--{name} is {given}: it must be >= {fewest}")
     (path, _) = places(options.folder, _SHAPE)
     if not path.exists():
         make_folder(options.folder, options.images, np.random.default_rng(0))
@@ -93,11 +99,16 @@ def make_folder(
         folder: to make.
         count: how many images.
         rng: draws the pixels; without it they are black, and take no space.
+
+    Raises:
+        FileExistsError: there is such a folder.
     """
-    for i in range(count):
-        place = folder / f"{i // _OF_A_FOLDER:03d}"
-        place.mkdir(parents=True, exist_ok=True)
-        (place / f"{i:06d}.png").touch()
+    folder.mkdir(parents=True)
+    for first in range(0, count, _OF_A_FOLDER):
+        place = folder / f"{first // _OF_A_FOLDER:03d}"
+        place.mkdir()
+        for i in range(first, min(first + _OF_A_FOLDER, count)):
+            (place / f"{i:06d}.png").touch()
     (path, _) = places(folder, _SHAPE)
     path.parent.mkdir()
     with path.open("wb") as file:
@@ -156,7 +167,7 @@ def speed(options: argparse.Namespace) -> dict[str, float]:
         ("small", _small(options.steps)),
         ("dcgan64", recipe("dcgan64", steps=options.steps, batch_size=16)),
     ):
-        config = replace(config, steps=max(100, config.steps // 50 * 50))
+        config = replace(config, steps=config.steps // 50 * 50)
         mapped = load(config, options.folder)
         assert isinstance(mapped, Pixels)
         held = Pixels(np.array(mapped.pixels), mapped.levels)

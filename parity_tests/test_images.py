@@ -1,5 +1,6 @@
 """Images in 8 bits: of which files they are, and how they become numbers."""
 
+import json
 import os
 import shutil
 from functools import partial
@@ -15,7 +16,7 @@ import jax_gan
 import torch_ref
 from benchmarks.large_folder import make_folder, measure_one
 from experiment import data as datasets
-from experiment import decoding, metrics, prepared, watch
+from experiment import decoding, metrics, prepared, progress, watch
 from experiment.cli import main
 from experiment.data import load, mean_logit
 from experiment.decoding import decode
@@ -23,6 +24,7 @@ from experiment.errors import InputError
 from experiment.image_folder import list_images
 from experiment.pixels import Pixels, data_digest, levels_of
 from experiment.recipes import recipe
+from experiment.run import load_config, save_config
 from experiment.stream import fixed_noise
 from jax_gan.pixels import place_data
 from jax_gan.sample import sample_batch
@@ -423,6 +425,15 @@ def test_a_failed_write_leaves_nothing(photos, monkeypatch):
     assert len(load(CONFIG, photos)) == 5
 
 
+def test_progress_after_two_seconds(monkeypatch, capsys):
+    now = iter(range(0, 100, 3))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
+    items = progress.tell_progress(iter("abcdef"), 6, "images decoded")
+    assert list(items) == list("abcdef")
+    said = capsys.readouterr().err.splitlines()
+    assert said == ["0 of 6 images decoded", "4 of 6 images decoded"]
+
+
 def test_a_start_reads_few_images(photos, monkeypatch):
     """The spread of the data is that of some; the index has their digest."""
     data = load(CONFIG, photos)
@@ -489,6 +500,17 @@ def test_an_image_that_can_be_read_again(photos, decoded, monkeypatch, capsys):
     os.utime(path, ns=(0, status.st_mtime_ns))
     assert len(load(CONFIG, photos)) == 5
     assert "lacks a.png, which can be read now" in capsys.readouterr().err
+
+
+def test_a_config_of_earlier_versions(tmp_path):
+    config = recipe("dcgan64")
+    save_config(tmp_path, config)
+    path = tmp_path / "config.json"
+    values = json.loads(path.read_text())
+    for name in ("image_size", "channels"):
+        del values[name]
+    path.write_text(json.dumps(values))
+    assert load_config(tmp_path) == config
 
 
 def test_a_run_of_small_grey_images(photos, tmp_path):
