@@ -59,7 +59,8 @@ class Pixels:
     ) -> NDArray:
         if copy is False:
             raise ValueError("the numbers of images are always a copy")
-        return self[:].astype(self.dtype if dtype is None else dtype)
+        wanted = self.dtype if dtype is None else dtype
+        return self[:].astype(wanted, copy=False)
 
     def astype(self, dtype: DTypeLike) -> "Pixels":
         """The same images as numbers of another type."""
