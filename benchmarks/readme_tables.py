@@ -43,6 +43,7 @@ def demo(results: dict[str, Any]) -> str:
         rows.append([f"{scores['images']:,} samples, {name}", shown])
     stability = load_stability(ROOT / "benchmarks/stability.json")
     rows.append([*stability_report.usual(stability)])
+    rows.append([*stability_report.failures(stability)])
     rows += [[name, text] for name, text in results["verdicts"].items()]
     table = markdown_table([f"recipe {results['recipe']}", "both twins"], rows)
     return f"{table}\n\n{describe(results['machine'])}; float32."

@@ -58,7 +58,7 @@ def read_json(
     found = contents.get("schema") if isinstance(contents, dict) else None
     if found != schema:
         raise InputError(
-            f"{path} is not a file of python -m benchmarks {command}"
+            f"{path} is not a file of python -m benchmarks {command}: {remedy}"
         )
     if contents.get("version") != version:
         raise InputError(

@@ -188,8 +188,13 @@ def _verify(results: Mapping[str, Any]) -> None:
     for name, kind in _KINDS.items():
         if not isinstance(results[name], kind):
             raise TypeError(f"{name} is not a {kind.__name__}")
-    for run in results["runs"]:
-        TWINS[Run(*(run[k] for k in Run._fields)).twin]
+    starts = [Run(*(run[k] for k in Run._fields)) for run in results["runs"]]
+    if len(set(starts)) < len(starts):
+        raise ValueError("a run is there twice")
+    for start, run in zip(starts, results["runs"], strict=True):
+        TWINS[start.twin]
+        if not all(type(number) is int for number in start[1:]):
+            raise TypeError(f"the seeds of {start}")
         results["machines"][run["machine"]]
         summary(run)
         whole = not diverged(run)

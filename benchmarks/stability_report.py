@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -121,34 +121,59 @@ def _cells(runs: Sequence[Run]) -> list[str]:
     ]
 
 
-def _failure_rate(runs: Sequence[Run], recipe: str) -> str:
-    """How many runs failed, and the interval of the failure rate."""
-    # The only recipe that should make digits from every start.
-    must_show_digits = recipe == "digits"
+class _Failures(NamedTuple):
+    """Runs that failed, their seeds, and the intervals of the rates.
 
+    Attributes:
+        runs: that failed.
+        seeds: of all runs.
+        failing_seeds: those of them of which any run failed.
+        rates: the interval of the rate, were the runs independent.
+        most_by_seeds: the upper end of the interval by seeds.
+    """
+
+    runs: int
+    seeds: int
+    failing_seeds: int
+    rates: tuple[float, float]
+    most_by_seeds: float
+
+
+def _must_show_digits(recipe: str) -> bool:
+    return recipe == "digits"  # the only one that should, from every start
+
+
+def _failures(runs: Sequence[Run], recipe: str) -> _Failures:
     def failed(run: Run) -> bool:
         if run["collapse"]:
             return True
-        return must_show_digits and not shows_digits(run["scores"])
+        return _must_show_digits(recipe) and not shows_digits(run["scores"])
 
-    failures = sum(map(failed, runs))
-    low, high = clopper_pearson(failures, len(runs))
-    starts = {run["seed"] for run in runs}
+    count = sum(map(failed, runs))
+    seeds = {run["seed"] for run in runs}
     failing = {run["seed"] for run in runs if failed(run)}
-    _, per_start = clopper_pearson(len(failing), len(starts))
+    _, most_by_seeds = clopper_pearson(len(failing), len(seeds))
+    rates = clopper_pearson(count, len(runs))
+    return _Failures(count, len(seeds), len(failing), rates, most_by_seeds)
+
+
+def _failure_rate(runs: Sequence[Run], recipe: str) -> str:
+    """How many runs failed, and the interval of the failure rate."""
+    of = _failures(runs, recipe)
+    low, high = of.rates
     kinds = ["collapsed"]
     if any(map(diverged, runs)):
         kinds.append("diverged")
-    if must_show_digits:
+    if _must_show_digits(recipe):
         kinds.append("made no digits")
     *others, last = kinds
     what = f"{', '.join(others)} or {last}" if others else last
     return (
-        f"Runs: {len(runs)}; failures ({what}): {failures}. Were the runs "
+        f"Runs: {len(runs)}; failures ({what}): {of.runs}. Were the runs "
         f"independent, this would allow a failure rate of {low:.1%} to "
-        f"{high:.1%} (Clopper-Pearson, 95 %). They share {len(starts)} seeds, "
-        f"of which {len(failing)} failed in any run: by seeds alone the rate "
-        f"may be up to {per_start:.1%}."
+        f"{high:.1%} (Clopper-Pearson, 95 %). They share {of.seeds} seeds, "
+        f"of which {of.failing_seeds} failed in any run: by seeds alone the "
+        f"rate may be up to {of.most_by_seeds:.1%}."
     )
 
 
@@ -217,4 +242,16 @@ def usual(results: Mapping[str, Any]) -> tuple[str, str]:
         f"{between('largest_share', '.0%')}, confidence "
         f"{between('confidence', '.2f')}, Fréchet distance "
         f"{between('frechet_distance', '.1f')}",
+    )
+
+
+def failures(results: Mapping[str, Any]) -> tuple[str, str]:
+    """A row for the same table: how many failed, and how many might."""
+    runs = results["runs"]
+    of = _failures(runs, results["recipe"])
+    return (
+        f"failed, of {len(runs)} runs",
+        f"{of.runs}; in general up to {of.rates[1]:.1%}, were they "
+        f"independent, or {of.most_by_seeds:.1%} by their {of.seeds} seeds "
+        "(Clopper-Pearson, 95 %)",
     )

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from benchmarks.peers import TUTORIALS
 from benchmarks.variant_names import STEPS, games, parse
 from experiment.config import Config
-from experiment.initial import State, moved_by_one_ulp
+from experiment.initial import State
 from experiment.pixels import Data
-from experiment.stream import Stream, length, map_arrays, stack
+from experiment.stream import Batch, Stream, length, map_arrays, stack
 
 
 @dataclass
@@ -25,10 +25,9 @@ class Variant:
         create: the game before its first step; ``run`` is for the last one.
         run: (game, count) to (game, metrics): the first ``count`` iterations.
         losses: those of both players in a run's metrics, (n, 2).
-        plain: (ulp_seed) to the state after one iteration by the plain step,
+        plain: (control) to the state after one iteration by the plain step,
             and the losses of two runs of STEPS, one after the other, on the
-            same batches. Unless ``ulp_seed`` is None it says which way each
-            initial weight is changed, by one ulp.
+            same batches.
         state: the arrays of a game, for comparison.
         games: how many are trained together.
     """
@@ -36,9 +35,39 @@ class Variant:
     create: Callable[[], Any]
     run: Callable[[Any, int], tuple[Any, Any]]
     losses: Callable[[Any], NDArray]
-    plain: Callable[[int | None], tuple[State, NDArray]]
+    plain: Callable[["Control"], tuple[State, NDArray]]
     state: Callable[[Any], State]
     games: int = 1
+
+
+class Control(NamedTuple):
+    """A change of the plain step that only its rounding errors show.
+
+    Attributes:
+        start: of the initial state.
+        batch: of every batch on the device.
+    """
+
+    start: Callable[[State], State] = lambda state: state
+    batch: Callable[[Any], Any] = lambda batch: batch
+
+
+AS_IT_IS = Control()
+
+
+def reversed_rows(batch: Any) -> Any:
+    """A batch with its minibatches the other way round: another sum order."""
+    if not isinstance(batch, Batch):  # of simultaneous players
+        return map_arrays(partial(_reversed, axis=0), batch)
+    return Batch(
+        map_arrays(partial(_reversed, axis=1), batch.discriminator),
+        map_arrays(partial(_reversed, axis=0), batch.generator),
+    )
+
+
+def _reversed(array: Any, axis: int) -> Any:
+    order = np.arange(array.shape[axis])[::-1].copy()
+    return array[(*axis * (slice(None),), order)]
 
 
 def side_of(name: str) -> Any:
@@ -72,8 +101,8 @@ def build(
             create,
             lambda game, count: train(game, 0, count),
             partial(losses, twin),
-            lambda ulp_seed: _plain(
-                twin, create(), side.drawn(config, data, device), ulp_seed
+            lambda control: _plain(
+                twin, create(), side.drawn(config, data, device), control
             ),
             twin.to_numpy,
         )
@@ -107,8 +136,8 @@ class _Shared:
     def run(self, game: Any, count: int) -> tuple[Any, Any]:
         return self._train(game, _first(self._batches, count))
 
-    def plain(self, ulp_seed: int | None) -> tuple[State, NDArray]:
-        return _plain(self._twin, self._create(), self._batch, ulp_seed)
+    def plain(self, control: Control) -> tuple[State, NDArray]:
+        return _plain(self._twin, self._create(), self._batch, control)
 
 
 def _first(batches: Any, count: int) -> Any:
@@ -121,16 +150,14 @@ def _plain(
     twin: Any,
     game: Any,
     batch: Callable[[int], Any],
-    ulp_seed: int | None,
+    control: Control,
 ) -> tuple[State, NDArray]:
     """State after one plain step; both players' losses, (2 STEPS, 2)."""
-    if ulp_seed is not None:
-        state = moved_by_one_ulp(twin.to_numpy(game), ulp_seed)
-        game = twin.from_numpy(game, state)
-    game, metrics = game.step(batch(0))
+    game = twin.from_numpy(game, control.start(twin.to_numpy(game)))
+    game, metrics = game.step(control.batch(batch(0)))
     state, rows = twin.to_numpy(game), [losses(twin, metrics)]
     for step in range(1, 2 * STEPS):
-        game, metrics = game.step(batch(step % STEPS))
+        game, metrics = game.step(control.batch(batch(step % STEPS)))
         rows.append(losses(twin, metrics))
     return state, np.array(rows)
 
@@ -174,7 +201,7 @@ def _seeds(
             for name, array in twin.to_numpy(one).items()
         }
 
-    def plain(ulp_seed: int | None) -> tuple[State, NDArray]:
+    def plain(control: Control) -> tuple[State, NDArray]:
         arrays: State = {}
         rows = []
         for i, (config, stream) in enumerate(
@@ -185,7 +212,7 @@ def _seeds(
             def batch(step: int, stream: Stream = stream) -> Any:
                 return twin.place(stream.batch(step), device)
 
-            state, history = _plain(twin, game, batch, ulp_seed)
+            state, history = _plain(twin, game, batch, control)
             arrays |= {f"{i}/{name}": array for name, array in state.items()}
             rows.append(history)
         return arrays, np.mean(rows, axis=0)

@@ -1,10 +1,12 @@
 """One command line for both twins: from a recipe to a judged run."""
 
 import argparse
+import os
 import sys
 from importlib import import_module
 from pathlib import Path
 
+from experiment.inputs import check_inputs
 from experiment.parser import (
     Parser,
     add_data,
@@ -12,6 +14,7 @@ from experiment.parser import (
     add_images,
     run_command,
 )
+from experiment.processes import ALONE, find_place
 from experiment.recipes import DEFAULT
 from experiment.train_options import (
     KNOWN,
@@ -20,6 +23,7 @@ from experiment.train_options import (
     add_life,
     check_train,
     needs_processes,
+    resume_after_failure,
 )
 
 # Nothing here imports a framework: --help and bad options answer quickly.
@@ -52,9 +56,12 @@ def main(name: str, arguments: list[str] | None = None) -> int:
 def _run(name: str, options: argparse.Namespace, arguments: list[str]) -> int:
     if options.command == "train":
         check_train(options)
-        if needs_processes(name, options):
-            module = import_module("torch_ref.launch")
-            return module.launch(options.devices, options.device, arguments)
+        resume_after_failure(options)
+    if find_place(name, os.environ) == ALONE:
+        check_inputs(options)
+    if options.command == "train" and needs_processes(name, options):
+        module = import_module("torch_ref.launch")
+        return module.launch(options.devices, options.device, arguments)
     of = "info" if options.command == "info" else "commands"
     commands = import_module(f"experiment.{of}")
     twin = import_module(f"{name}.api")
@@ -139,8 +146,8 @@ def _parser(name: str) -> argparse.ArgumentParser:
     how.add_argument(
         "--deterministic",
         action="store_true",
-        help="repeat a run to the bit on a GPU too, at the cost of speed; on a "
-        "CPU every run does",
+        help="make repetitions bit-identical on a GPU too, at the cost of "
+        "speed; on a CPU they always are",
     )
     add_life(train)
 

@@ -21,12 +21,7 @@ from experiment.peers import Peers
 from experiment.processes import find_place
 from experiment.restore import load_game
 from experiment.resume import settings_of
-from experiment.start import (
-    load_inputs,
-    open_folder,
-    prepare,
-    resume_after_failure,
-)
+from experiment.start import load_inputs, open_folder, prepare
 from experiment.stream import fixed_noise
 from experiment.training import products
 
@@ -41,7 +36,6 @@ def train(twin: ModuleType, options: argparse.Namespace) -> int:
         twin.make_deterministic()
     twin.join(place, options.devices)
     peers = Peers(twin, place)
-    resume_after_failure(options)
     with ExitStack() as stack:
         # Each step ends in all processes before one takes the next.
         inputs = peers.together(

@@ -135,7 +135,9 @@ class Config:
         "adam, sgd with momentum as both libraries have it, or "
         "classical-momentum, v = mu v - lr g, p = p + v (mnist.yaml)",
     )
-    learning_rate: float = _about(2e-4, "learning rate of both players")
+    learning_rate: float = _about(
+        2e-4, "learning rate of D, and of G if it has no other"
+    )
     generator_learning_rate: float | None = _about(
         None, "learning rate of G, where it is not that of D"
     )

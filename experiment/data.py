@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from experiment.config import Config
 from experiment.errors import InputError
+from experiment.inputs import require_data_dir
 from experiment.pixels import Data, Pixels, levels_of
 from experiment.prepared import prepared_images
 
@@ -89,12 +90,14 @@ def load(
         )
     elif config.data == "folder":
         shape, levels = sample_shape(config), levels_of(config)
-        data = prepared_images(data_dir, shape, levels, skip_unreadable, say)
+        where = require_data_dir(config.data, data_dir)
+        data = prepared_images(where, shape, levels, skip_unreadable, say)
     else:
         if config.data == "mnist5k":
             pixels = _mnist5k()
         else:
-            content = _torchvision(config.data, data_dir, download)
+            where = require_data_dir(config.data, data_dir)
+            content = _torchvision(config.data, where, download)
             pixels = _images(content)[:_TRAINING]
         data = Pixels(pixels[..., np.newaxis], levels_of(config))
     if config.batch_size > len(data):
@@ -228,14 +231,9 @@ def _labels(content: bytes) -> NDArray[np.uint8]:
 
 
 def _torchvision(
-    name: str, data_dir: Path | None, download: bool, file: str = _IMAGES
+    name: str, data_dir: Path, download: bool, file: str = _IMAGES
 ) -> bytes:
     """The verified content of one file of a data set."""
-    if data_dir is None:
-        raise InputError(
-            f"data {name} needs --data-dir: a folder in torchvision's layout, "
-            "or any folder together with --download"
-        )
     if data_dir.exists() and not data_dir.is_dir():
         raise InputError(f"--data-dir {data_dir} is not a folder: correct it")
     if not data_dir.exists() and not download:

@@ -56,7 +56,7 @@ class _UnfitError(Exception):
 
 
 def prepared_images(
-    folder: Path | None,
+    folder: Path,
     shape: Shape,
     levels: NDArray[np.floating],
     skip_unreadable: bool,
@@ -72,11 +72,9 @@ def prepared_images(
         say: told how many images were read and passed over.
 
     Raises:
-        InputError: there is no folder, no image, or one cannot be decoded.
+        InputError: it is no folder, has no image, or one cannot be decoded.
         OSError: a file or folder cannot be read or written.
     """
-    if folder is None:
-        raise InputError("data folder needs --data-dir: your own images")
     if not folder.is_dir():
         raise InputError(f"--data-dir {folder} is not a folder: correct it")
     listing = list_images(folder)

@@ -73,6 +73,21 @@ def make_folder(folder: Path) -> None:
         ) from error
 
 
+def require_empty(folder: Path) -> None:
+    """Makes sure that nothing is in a folder but a lock.
+
+    Raises:
+        InputError: there is, or it is no folder.
+    """
+    if not folder.is_dir():
+        raise InputError(f"--out {folder} exists already: choose another name")
+    if any(path.name != LOCK for path in folder.iterdir()):
+        raise InputError(
+            f"--out {folder} exists already: choose another name, or resume it "
+            f"by --resume {folder}"
+        )
+
+
 def create_folder(
     folder: Path, config: Config, origin: tuple[str, int] | None = None
 ) -> None:
@@ -88,11 +103,7 @@ def create_folder(
         InputError: the folder holds anything but a lock, or cannot be made.
     """
     make_folder(folder)
-    if any(path.name != LOCK for path in folder.iterdir()):
-        raise InputError(
-            f"--out {folder} exists already: choose another name, or resume it "
-            f"by --resume {folder}"
-        )
+    require_empty(folder)
     if origin:
         name, step = origin
         text = json.dumps({"run": name, "iteration": step}) + "\n"

@@ -1,7 +1,6 @@
 """What a run needs before its first iteration, new or resumed."""
 
 import argparse
-import os
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
@@ -11,25 +10,16 @@ from typing import NamedTuple
 
 from experiment import data as datasets
 from experiment import run
-from experiment.checkpoints import has_checkpoint, set_aside
+from experiment.checkpoints import set_aside
 from experiment.config import Config
 from experiment.errors import InputError
 from experiment.lock import hold
 from experiment.peers import Peers
 from experiment.pixels import Data
-from experiment.processes import Place, is_restart, require_even
+from experiment.processes import Place, require_even
 from experiment.resume import find_folder, resumed_config
 from experiment.train_options import NEWEST
 from experiment.train_run import Training
-
-
-def resume_after_failure(options: argparse.Namespace) -> None:
-    """Has a run that its launcher starts again resume the folder it began."""
-    if not is_restart(os.environ):
-        return
-    if options.out and has_checkpoint(options.out):
-        options.resume, options.out = options.out, None
-        options.changes.pop("recipe", None)
 
 
 class Inputs(NamedTuple):
@@ -94,7 +84,7 @@ def load_inputs(
 
 
 def _require_single(options: argparse.Namespace, place: Place) -> None:
-    """Refuses what a process decides alone."""
+    """Raises an error for what each process would decide alone."""
     if place.processes == 1:
         return
     if options.resume is NEWEST:

@@ -6,9 +6,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+from experiment.checkpoints import has_checkpoint
 from experiment.config import Config
 from experiment.errors import InputError
-from experiment.processes import ALONE, find_place, require_even
+from experiment.processes import ALONE, find_place, is_restart, require_even
 from experiment.recipe_file import find_recipe
 from experiment.recipes import DEFAULT, RECIPES
 
@@ -154,3 +155,12 @@ def needs_processes(name: str, options: argparse.Namespace) -> bool:
     """Whether to start one process for each device: JAX drives all by one."""
     several = name == "torch_ref" and (options.devices or 1) > 1
     return several and find_place(name, os.environ) == ALONE
+
+
+def resume_after_failure(options: argparse.Namespace) -> None:
+    """Has a run that its launcher starts again resume the folder it began."""
+    if not is_restart(os.environ):
+        return
+    if options.out and has_checkpoint(options.out):
+        options.resume, options.out = options.out, None
+        options.changes.pop("recipe", None)

@@ -46,7 +46,7 @@ def select_device(name: str, config: Config) -> jax.Device:
 
 
 def make_deterministic() -> None:
-    """Makes runs on a GPU equal to the bit; costs speed. On a CPU they are.
+    """Makes repetitions bit-identical on a GPU too, at the cost of speed.
 
     XLA then takes no kernel that adds in the order in which threads end, and
     chooses none by its measured time. It reads this when JAX first looks for

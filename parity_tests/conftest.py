@@ -5,10 +5,21 @@ from pathlib import Path
 
 import jax
 import pytest
+from jaxtyping import install_import_hook
 
 from experiment.data import load_available
 from parity_tests.compare import Gap
 from parity_tests.small import small_config, small_data
+
+# The shapes in the twins' signatures are checked in every call of a test.
+install_import_hook(
+    [
+        f"{twin}.{module}"
+        for twin in ("jax_gan", "torch_ref")
+        for module in ("layers", "losses", "maxout", "models")
+    ],
+    "beartype.beartype",
+)
 
 # Tests that compile a whole game each, which no other test uses.
 _COMPILING = (

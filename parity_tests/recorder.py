@@ -25,8 +25,10 @@ from parity_tests.container import (
 from parity_tests.control import LiveControl
 from parity_tests.keys import name_of
 from parity_tests.runner import Runner
-from parity_tests.side import Build, State, Taken, map_batch
+from parity_tests.side import Build, State, Taken, leaves_of, map_named
 from parity_tests.view import Arrays, View, take_step
+
+_ALONE = "array"  # the name of a batch that is one array
 
 
 def record(
@@ -138,8 +140,10 @@ class Recorder:
     def _tensors(
         self, prefix: str, batch: Any, taken: Taken, state: State
     ) -> Tensors:
+        _require_plain(batch)
         found: Tensors = {}
-        for name, array in leaves_of(batch):
+        for path, array in leaves_of(batch):
+            name = path or _ALONE
             if np.asarray(array).dtype.kind not in "biuf":
                 raise InputError(
                     f"the batch's {name} is {array!r}: a recording holds "
@@ -183,28 +187,6 @@ class Recorder:
         }
 
 
-def leaves_of(batch: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """The arrays of a batch with their names.
-
-    Example:
-        >>> [name for name, _ in leaves_of({"x": 1, "masks": [2, 3]})]
-        ['x', 'masks/0', 'masks/1']
-    """
-    if hasattr(batch, "_fields"):
-        raise InputError(
-            f"a batch has a {type(batch).__name__}: a recording gives back "
-            "dicts and tuples"
-        )
-    if isinstance(batch, Mapping):
-        for key, inside in batch.items():
-            yield from leaves_of(inside, f"{name}/{key}".strip("/"))
-    elif isinstance(batch, list | tuple):
-        for i, inside in enumerate(batch):
-            yield from leaves_of(inside, f"{name}/{i}".strip("/"))
-    else:
-        yield name or "array", batch
-
-
 def structure_of(batch: Any) -> Any:
     """The batch with names in place of its arrays.
 
@@ -212,8 +194,21 @@ def structure_of(batch: Any) -> Any:
         >>> structure_of({"x": 1, "masks": [2, 3]})
         {'x': 'x', 'masks': ['masks/0', 'masks/1']}
     """
-    names = iter([name for name, _ in leaves_of(batch)])
-    return map_batch(lambda _: next(names), batch)
+    return map_named(lambda name, _: name or _ALONE, batch)
+
+
+def _require_plain(batch: Any) -> None:
+    """Makes sure that a batch is of what a JSON file can describe."""
+    if hasattr(batch, "_fields"):
+        raise InputError(
+            f"a batch has a {type(batch).__name__}: a recording gives back "
+            "dicts and tuples"
+        )
+    if isinstance(batch, Mapping):
+        batch = list(batch.values())
+    if isinstance(batch, list | tuple):
+        for inside in batch:
+            _require_plain(inside)
 
 
 def _with_last(items: Iterable[Any]) -> Iterator[tuple[Any, bool]]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
+from torch.nn.utils.parametrize import ParametrizationList
 
 from experiment.errors import InputError
 from parity_tests.side import (
@@ -56,8 +57,9 @@ def torch_side(
     ``Linear`` called ``hidden.0`` is ``hidden/0/kernel``, [in, out]; that of
     a convolution is [*space, in, out], that of a transposed convolution
     [*space, out, in], as Flax's with ``transpose_kernel=True``; a norm has
-    ``scale``, ``bias``, ``mean`` and ``var``. Gradients are taken where an
-    optimizer gets them.
+    ``scale``, ``bias``, ``mean`` and ``var``. A parametrized weight, such as
+    that of a spectral normalisation, has the name that it has without.
+    Gradients are taken where an optimizer gets them.
 
     Args:
         step: of a batch, whose NumPy arrays it gets as tensors on the device
@@ -225,10 +227,29 @@ def entries_of(
                 for leaf, tensor in tensors:
                     if leaf == TORCH_COUNT:
                         continue
-                    known, layout = _named(layer, leaf, tensor)
-                    path = f"{name}.{known}".strip(".").replace(".", "/")
+                    owner, of, own = name, layer, leaf
+                    if leaf == "original":
+                        owner, of, own = _parametrized(network, name, layer)
+                    known, layout = _named(of, own, tensor)
+                    path = f"{owner}.{known}".strip(".").replace(".", "/")
                     layout = layout_of(f"{part}/{path}", layouts, layout)
                     yield Key(kind, part, path), Entry(tensor, layout)
+
+
+def _parametrized(
+    network: nn.Module, name: str, layer: nn.Module
+) -> tuple[str, nn.Module, str]:
+    """Layer and array that ``original`` of a layer stands for.
+
+    That of ``hidden.parametrizations.weight`` is ``hidden.weight``. Where an
+    array is made of several, as in weight normalisation, none of them is
+    called ``original``, and each keeps its own name.
+    """
+    if not isinstance(layer, ParametrizationList):
+        return name, layer, "original"
+    owner, _, array = f".{name}".rpartition(".parametrizations.")
+    owner = owner.removeprefix(".")
+    return owner, network.get_submodule(owner), array
 
 
 def _named(layer: nn.Module, leaf: str, tensor: Tensor) -> tuple[str, Layout]:

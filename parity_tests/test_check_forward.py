@@ -7,10 +7,12 @@ import pytest
 import torch
 from flax import linen, nnx
 from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 from experiment.errors import InputError
 from parity_tests import check_forward, transposed
 from parity_tests.examples import checkpoints
+from parity_tests.side_torch import entries_of
 from parity_tests.vjp import random_arrays
 
 
@@ -191,3 +193,19 @@ def test_layouts_of_images():
         nn.ZeroPad2d((2, 2, 1, 1)), port, (images,), layouts=layouts
     )
     assert result.ok, result
+
+
+def test_a_parametrized_weight_keeps_its_name():
+    """Spectral normalisation has two vectors next to the weight that it has."""
+    network = nn.Sequential(spectral_norm(nn.Conv2d(2, 3, 5)))
+    inside = {key.path: entry for key, entry in entries_of({"D": network}, {})}
+    added = "0/parametrizations/weight/0"
+    assert set(inside) == {"0/kernel", "0/bias", f"{added}/_u", f"{added}/_v"}
+    kernel = inside["0/kernel"].layout.to_neutral(np.zeros((3, 2, 5, 4)))
+    assert kernel.shape == (5, 4, 2, 3)
+    alone = entries_of({"D": spectral_norm(nn.Linear(2, 3))}, {})
+    assert "kernel" in {key.path for key, _ in alone}
+    # Of two arrays of one weight neither is it.
+    of_two = entries_of({"D": weight_norm(nn.Linear(2, 3))}, {})
+    paths = {key.path for key, _ in of_two if key.path != "bias"}
+    assert paths == {f"parametrizations/weight/original{i}" for i in range(2)}

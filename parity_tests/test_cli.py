@@ -507,7 +507,18 @@ def test_as_a_command(name):
 
 
 @pytest.mark.parametrize("name", ["jax_gan", "torch_ref"])
-@pytest.mark.parametrize("options", [["--help"], ["train", "--k", "0"]])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--help"],
+        ["train", "--k", "0"],
+        ["train", "--recipe", "paper"],
+        ["train", "--resume", "nowhere"],
+        ["info", "--recipe", "nope"],
+        ["sample", "--run", "nowhere", "--out", "x.png"],
+        ["explore", "--run", "nowhere", "--out", "x.html"],
+    ],
+)
 def test_no_framework_is_imported_to_answer(name, options):
     """They take seconds to import; help and bad options need neither."""
     command = [sys.executable, "-X", "importtime", "-m", name, *options]
@@ -553,7 +564,7 @@ def test_initial_weights_of_another_run(
     refused(command, ["info", "--run", out], "initial_weights.json is damaged")
     out = tmp_path / "run"
     bad = ["train", *SMALL, "--out", out, "--initial-weights"]
-    refused(command, [*bad, tmp_path], tmp_path, "no checkpoint")
+    refused(command, [*bad, tmp_path], tmp_path, "no config.json")
     larger = [*bad, trained / "jax_gan", "--generator-hidden", 32]
     refused(command, larger, "--initial-weights", "hidden_0")
     resume = ["train", "--resume", trained / "jax_gan", "--initial-weights"]

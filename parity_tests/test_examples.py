@@ -196,5 +196,10 @@ def test_three_slips_of_a_conversion_are_explained(monkeypatch, tmp_path):
 
 
 def test_checking_takes_twenty_lines():
-    for function in (checkpoints.check, checkpoints.check_network):
+    for function in (
+        checkpoints.check,
+        checkpoints.check_network,
+        conditional_gan.check,
+        transformer.check,
+    ):
         assert len(inspect.getsource(function).splitlines()) <= 20

@@ -85,8 +85,8 @@ def test_steps_on_a_gpu(twin, name, precision, digits, measured, request):
 @pytest.mark.parametrize(
     "twin", [jax_gan, torch_ref], ids=lambda twin: twin.__name__
 )
-def test_deterministic_runs_repeat_to_the_bit(twin, tmp_path, request):
-    """In processes of their own: the frameworks read it when they start."""
+def test_deterministic_runs_are_bit_identical(twin, tmp_path, request):
+    """In separate processes: the frameworks read it when they start."""
     on, states = request.config.getoption("on"), []
     for name in ("run", "again"):
         options = ["--recipe", "dcgan", "--steps", "20", "--device", on]

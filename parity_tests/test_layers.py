@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import assume
 from hypothesis import strategies as st
+from jaxtyping import TypeCheckError
 from torch.func import functional_call
 
 import jax_gan.layers as ours
@@ -198,8 +199,16 @@ def test_output_activation(name, measured):
 @pytest.mark.parametrize("mask", [None, np.resize([0, 1 / 0.8], H.shape)])
 def test_dropout(mask, measured):
     found = vjp_gap(
-        lambda h: ours.dropout(h, mask),
+        lambda h: ours.dropout(h, None if mask is None else jnp.array(mask)),
         lambda h: theirs.dropout(h, None if mask is None else h.new(mask)),
         {"h": H},
     )
     measured({"dropout": found}, TOLERANCE)
+
+
+def test_shapes_in_signatures_are_checked():
+    """While tests run: a vector is no minibatch."""
+    with pytest.raises(TypeCheckError):
+        maxout.maxout(jnp.ones(4), pieces=2)
+    with pytest.raises(TypeCheckError):
+        their_maxout.maxout(torch.ones(4), pieces=2)

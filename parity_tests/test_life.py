@@ -236,7 +236,7 @@ def determinism(monkeypatch):
 
 
 @TWINS
-def test_runs_repeat_to_the_bit(twin, tmp_path, determinism):
+def test_repetitions_are_bit_identical(twin, tmp_path, determinism):
     for name in ("run", "again"):
         assert _train(tmp_path / name, 10, "--deterministic", twin=twin) == 0
     if twin is torch_ref:
@@ -323,7 +323,7 @@ def test_a_second_writer(run, refused):
 
 
 def _command(twin, *arguments):
-    """The command in a process of its own."""
+    """The command in a separate process."""
     return subprocess.Popen(
         [sys.executable, "-m", twin.__name__, *map(str, arguments)],
         cwd=ROOT,

@@ -10,7 +10,6 @@ PACKAGES = ("experiment", "jax_gan", "torch_ref", "parity_tests", "benchmarks")
 # Modules and functions that run, or restore, what a file says.
 MODULES = {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 FUNCTIONS = {"eval", "exec"}
-LOADERS = {("torch", "load"), ("np", "load"), ("numpy", "load")}
 
 
 def _faults(text):
@@ -31,9 +30,27 @@ def _faults(text):
             function.value, ast.Name
         ):
             called = function.value.id, function.attr
-            unsafe = any(k.arg == "allow_pickle" for k in node.keywords)
-            if called == ("torch", "load") or (called in LOADERS and unsafe):
+            if called in LOADERS and not LOADERS[called](node.keywords):
                 yield node.lineno, ".".join(called)
+
+
+def _weights_only(keywords):
+    return any(
+        k.arg == "weights_only" and getattr(k.value, "value", None) is True
+        for k in keywords
+    )
+
+
+def _no_pickle(keywords):
+    return all(k.arg != "allow_pickle" for k in keywords)
+
+
+# What can restore a pickle, and what its keywords must say.
+LOADERS = {
+    ("torch", "load"): _weights_only,
+    ("np", "load"): _no_pickle,
+    ("numpy", "load"): _no_pickle,
+}
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -49,6 +66,7 @@ def test_no_source_executes_what_it_reads(package):
         "from joblib import load",
         "x = eval(text)",
         "torch.load(path)",
+        "torch.load(path, weights_only=False)",
         "np.load(path, allow_pickle=True)",
     ],
 )

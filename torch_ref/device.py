@@ -39,7 +39,7 @@ def select_device(name: str, config: Config) -> torch.device:
 
 
 def make_deterministic() -> None:
-    """Makes runs on a GPU equal to the bit; costs speed. On a CPU they are.
+    """Makes repetitions bit-identical on a GPU too, at the cost of speed.
 
     cuBLAS and cuDNN then take no kernel that adds in the order in which
     threads end, and an operation that has no other raises an error. cuBLAS

@@ -1,7 +1,8 @@
 """What each player descends, as functions of D's logits a.
 
 The paper's D(x) is sigmoid(a). With log D = logsigmoid(a) and log(1 - D) =
-logsigmoid(-a) neither a value nor a gradient is lost where D saturates.
+logsigmoid(-a) neither a value nor a gradient is lost where D saturates. Games
+that train together have logits (games, m): a loss is the mean of theirs.
 """
 
 from collections.abc import Callable
@@ -30,7 +31,7 @@ class Loss(NamedTuple):
 
 
 def minimax_discriminator_loss(
-    real_logits: Float[Tensor, "m"], fake_logits: Float[Tensor, "m"]
+    real_logits: Float[Tensor, "*m"], fake_logits: Float[Tensor, "*m"]
 ) -> Float[Tensor, ""]:
     """What D descends in the paper: -mean log D(x) - mean log(1 - D(G(z))).
 
@@ -45,7 +46,7 @@ def minimax_discriminator_loss(
     )
 
 
-def saturating_loss(fake_logits: Float[Tensor, "m"]) -> Float[Tensor, ""]:
+def saturating_loss(fake_logits: Float[Tensor, "*m"]) -> Float[Tensor, ""]:
     """What G descends in equation 1: mean log(1 - D(G(z))).
 
     Its gradient vanishes while D tells fake from real with ease.
@@ -57,7 +58,7 @@ def saturating_loss(fake_logits: Float[Tensor, "m"]) -> Float[Tensor, ""]:
     return torch.mean(logsigmoid(-fake_logits))
 
 
-def non_saturating_loss(fake_logits: Float[Tensor, "m"]) -> Float[Tensor, ""]:
+def non_saturating_loss(fake_logits: Float[Tensor, "*m"]) -> Float[Tensor, ""]:
     """What G descends in section 3's remedy: -mean log D(G(z)).
 
     The same fixed point, with strong gradients early in learning.
@@ -70,7 +71,7 @@ def non_saturating_loss(fake_logits: Float[Tensor, "m"]) -> Float[Tensor, ""]:
 
 
 def hinge_discriminator_loss(
-    real_logits: Float[Tensor, "m"], fake_logits: Float[Tensor, "m"]
+    real_logits: Float[Tensor, "*m"], fake_logits: Float[Tensor, "*m"]
 ) -> Float[Tensor, ""]:
     """D's hinge loss: mean max(0, 1 - a(x)) + mean max(0, 1 + a(G(z))).
 
@@ -84,7 +85,7 @@ def hinge_discriminator_loss(
     return torch.mean(relu(1 - real_logits)) + torch.mean(relu(1 + fake_logits))
 
 
-def hinge_generator_loss(fake_logits: Float[Tensor, "m"]) -> Float[Tensor, ""]:
+def hinge_generator_loss(fake_logits: Float[Tensor, "*m"]) -> Float[Tensor, ""]:
     """G's loss against a hinge: -mean a(G(z)), which has no margin.
 
     Lim & Ye 2017, Miyato et al. 2018 (equation 17).
@@ -102,7 +103,7 @@ def hinge_probability(logits: Tensor) -> Tensor:
 
 
 def least_squares_discriminator_loss(
-    real_logits: Float[Tensor, "m"], fake_logits: Float[Tensor, "m"]
+    real_logits: Float[Tensor, "*m"], fake_logits: Float[Tensor, "*m"]
 ) -> Float[Tensor, ""]:
     """D's squared error: mean (a(x) - 1)^2 / 2 + mean a(G(z))^2 / 2.
 
@@ -118,7 +119,7 @@ def least_squares_discriminator_loss(
 
 
 def least_squares_generator_loss(
-    fake_logits: Float[Tensor, "m"],
+    fake_logits: Float[Tensor, "*m"],
 ) -> Float[Tensor, ""]:
     """G's squared error: mean (a(G(z)) - 1)^2 / 2 (Mao et al. 2017)."""
     return torch.mean(torch.square(fake_logits - 1)) / 2

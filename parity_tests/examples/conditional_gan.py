@@ -12,6 +12,8 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from parity_tests import check_pair, jax_side, keep_gradients, torch_side
+
 CLASSES, NOISE, PIXELS, UNITS = 4, 6, 12, 16
 RATES = {"generator": 1e-3, "discriminator": 4e-3}
 
@@ -116,17 +118,20 @@ def jax_training(keep=lambda rule: rule):
         )
         updates, opt_state = rules[part].update(grads, state[part]["opt"])
         params = optax.apply_updates(state[part]["params"], updates)
-        moved = {"params": params, "opt": opt_state}
-        return {**state, part: moved, "spectrum": spectrum}, value
+        moved = {**state[part], "params": params, "opt": opt_state}
+        state = {**state, part: moved}
+        D = {**state["discriminator"], "spectrum": spectrum}
+        return {**state, "discriminator": D}, value
 
     @jax.jit
     def step(state, batch):
         for i in range(len(batch["x"])):
             x, y, z = (batch[name][i] for name in "xyz")
             fake = generate(state["generator"]["params"], z, y)
+            s = state["discriminator"]["spectrum"]
 
-            def d_loss_fn(params, x=x, y=y, fake=fake, state=state):
-                real, s = discriminate(params, state["spectrum"], x, y)
+            def d_loss_fn(params, s=s, x=x, y=y, fake=fake):
+                real, s = discriminate(params, s, x, y)
                 generated, s = discriminate(params, s, fake, y)
                 loss = jax.nn.relu(1 - real).mean()
                 return loss + jax.nn.relu(1 + generated).mean(), s
@@ -134,10 +139,9 @@ def jax_training(keep=lambda rule: rule):
             state, d_loss = descend(state, "discriminator", d_loss_fn)
 
         def g_loss_fn(params):
-            D = state["discriminator"]["params"]
-            logits, s = discriminate(
-                D, state["spectrum"], generate(params, z, y), y
-            )
+            D = state["discriminator"]
+            fake = generate(params, z, y)
+            logits, s = discriminate(D["params"], D["spectrum"], fake, y)
             return -logits.mean(), s
 
         state, g_loss = descend(state, "generator", g_loss_fn)
@@ -159,7 +163,8 @@ def jax_training(keep=lambda rule: rule):
         for part, of in params.items()
     }
     u, v = jnp.ones(UNITS), jnp.ones(PIXELS + CLASSES)
-    return step, {**state, "spectrum": {"u": u, "v": v}}
+    state["discriminator"]["spectrum"] = {"u": u, "v": v}
+    return step, state
 
 
 def batches(count, k=2, m=8):
@@ -176,37 +181,19 @@ def batches(count, k=2, m=8):
 
 def check(count=10):
     """Checks the pair: all that a user adds to what stands above."""
-    from parity_tests import (
-        check_pair,
-        jax_side,
-        keep_gradients,
-        torch_side,
-        transposed,
-    )
+    kinds = {"weights": "params", "moments": "opt", "statistics": "spectrum"}
 
-    def parts(s):
-        G, D = s["generator"], s["discriminator"]
+    def parts(state):
         return {
-            "generator": {"weights": G["params"], "moments": G["opt"]},
-            "discriminator": {
-                "weights": D["params"],
-                "moments": D["opt"],
-                "statistics": s["spectrum"],
-            },
+            part: {kind: of[name] for kind, name in kinds.items() if name in of}
+            for part, of in state.items()
         }
 
-    spectral = "discriminator/hidden/parametrizations/weight"
+    power = "discriminator/hidden/parametrizations/weight/0"
     return check_pair(
-        lambda: torch_side(
-            *torch_training(),
-            layouts={f"{spectral}/original": transposed(1, 0)},
-        ),
+        lambda: torch_side(*torch_training()),
         lambda: jax_side(*jax_training(keep_gradients), parts),
         batches(count),
-        names={
-            f"{spectral}/original": "discriminator/hidden/kernel",
-            f"{spectral}/0/_u": "discriminator/u",
-            f"{spectral}/0/_v": "discriminator/v",
-        },
+        names={f"{power}/_{name}": f"discriminator/{name}" for name in "uv"},
         metrics={"d_loss": "discriminator", "g_loss": "generator"},
     )

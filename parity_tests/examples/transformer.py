@@ -15,6 +15,8 @@ from flax import nnx
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from parity_tests import check_pair, keep_gradients, nnx_side, torch_side
+
 TOKENS, LENGTH, WIDTH, HEADS = 11, 6, 8, 2
 RATE, WARM_UP, DECAY, LARGEST_NORM = 1e-3, 5, 0.01, 0.5
 
@@ -208,13 +210,6 @@ def batches(count, m=4):
 
 def check(count=10):
     """Checks the pair: all that a user adds to what stands above."""
-    from parity_tests import (
-        check_pair,
-        keep_gradients,
-        nnx_side,
-        torch_side,
-    )
-
     return check_pair(
         lambda: torch_side(*torch_training()),
         lambda: nnx_side(*nnx_training(keep_gradients)),
