@@ -57,7 +57,7 @@ def _run(name: str, options: argparse.Namespace, arguments: list[str]) -> int:
     if options.command == "train":
         check_train(options)
         resume_after_failure(options)
-    if find_place(name, os.environ) == ALONE:
+    if options.command != "train" or find_place(name, os.environ) == ALONE:
         check_inputs(options)
     if options.command == "train" and needs_processes(name, options):
         module = import_module("torch_ref.launch")
