@@ -28,6 +28,7 @@ from experiment.data import load
 from experiment.errors import InputError
 from experiment.figures import BLUE, GREY, ORANGE
 from experiment.parser import Parser, run_command
+from experiment.pixels import Data
 from experiment.recipes import RECIPES, recipe
 from experiment.stream import Stream
 
@@ -87,7 +88,7 @@ def _draw(options: argparse.Namespace) -> int:
 def gradient_norms(
     twin: ModuleType,
     config: Config,
-    data: NDArray[np.floating],
+    data: Data,
     state: State,
     every: int,
 ) -> dict[str, NDArray[np.float64]]:

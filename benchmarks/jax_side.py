@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.extend.core import jaxprs_in_params
 from jax.interpreters import partial_eval
@@ -14,6 +15,7 @@ import jax_gan as twin
 from benchmarks.counters import calls_per_second
 from benchmarks.reductions import Reductions, of_program
 from experiment.config import Config
+from experiment.pixels import Data
 from experiment.stream import length
 from jax_gan.sample import sample_batch
 
@@ -87,11 +89,11 @@ def _matmul_dtypes(jaxpr: Any) -> set[str]:
     return dtypes
 
 
-def drawn(config: Config, data: Any, device: Any) -> Callable[[int], Any]:
+def drawn(config: Config, data: Data, device: Any) -> Callable[[int], Any]:
     """The batch that ``device_stream`` draws for an iteration."""
-    data = jax.device_put(data, device)
+    numbers = jax.device_put(np.asarray(data), device)
     key = jax.random.key(config.seed, impl="rbg")
-    draw = jax.jit(lambda key: sample_batch(config, data, key))
+    draw = jax.jit(lambda key: sample_batch(config, numbers, key))
     return lambda step: draw(jax.random.fold_in(key, step))
 
 

@@ -49,7 +49,7 @@ def main(job: ProfileJob) -> None:
         answer(unsupported=str(error))
         return
     side.set_matmul("strict")
-    data = data.astype(config.dtype, copy=False)
+    data = data.astype(config.dtype)
     try:
         variant = build(job.variant, config, data, device, job.iterations)
         profiled = profile(job, variant, side, tracer)

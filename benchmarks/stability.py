@@ -155,11 +155,11 @@ def open_study(path: Path, plan: Plan) -> dict[str, Any]:
                 f"{fresh[name]}: name another --out"
             )
     for name, value in fresh["config"].items():
-        if results["config"].get(name) != value:
+        kept = results["config"].get(name, value)
+        if kept != value:
             raise InputError(
-                f"{path} has {name.replace('_', '-')} "
-                f"{results['config'].get(name)}, not {value}: name another "
-                "--out"
+                f"{path} has {name.replace('_', '-')} {kept}, not {value}: "
+                "name another --out"
             )
     return results
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch._dynamo.utils import counters
 from torch.optim.optimizer import (
@@ -16,6 +17,7 @@ import torch_ref as twin
 from benchmarks.counters import calls_per_second
 from benchmarks.reductions import Reductions
 from experiment.config import Config
+from experiment.pixels import Data
 from experiment.stream import length
 from torch_ref.sample import sample_batch
 
@@ -146,13 +148,14 @@ def matmul_dtypes(call: Callable[[Any], Any], game: Any) -> set[str]:
     return matmuls.dtypes
 
 
-def drawn(config: Config, data: Any, device: Any) -> Callable[[int], Any]:
+def drawn(config: Config, data: Data, device: Any) -> Callable[[int], Any]:
     """The batch that ``device_stream`` draws for an iteration."""
-    data, rng = torch.tensor(data, device=device), torch.Generator(device)
+    numbers = torch.tensor(np.asarray(data), device=device)
+    rng = torch.Generator(device)
 
     def draw(step: int) -> Any:
         rng.manual_seed((config.seed * 0x9E3779B1 + step) % 2**32)
-        return sample_batch(config, data, rng)
+        return sample_batch(config, numbers, rng)
 
     return draw
 

@@ -13,6 +13,7 @@ from benchmarks.peers import TUTORIALS
 from benchmarks.variant_names import STEPS, games, parse
 from experiment.config import Config
 from experiment.initial import State
+from experiment.pixels import Data
 from experiment.stream import Batch, Stream, length, map_arrays, stack
 
 
@@ -75,7 +76,7 @@ def side_of(name: str) -> Any:
 
 
 def build(
-    name: str, config: Config, data: NDArray, device: Any, count: int
+    name: str, config: Config, data: Data, device: Any, count: int
 ) -> Variant:
     """The variant of this name.
 
@@ -169,7 +170,7 @@ def losses(twin: Any, metrics: Any) -> NDArray:
 
 
 def _seeds(
-    side: Any, config: Config, data: NDArray, device: Any, most: int, n: int
+    side: Any, config: Config, data: Data, device: Any, most: int, n: int
 ) -> Variant:
     twin = side.twin
     configs = [replace(config, seed=config.seed + i) for i in range(n)]

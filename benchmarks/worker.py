@@ -17,7 +17,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks import checks, counters
 from benchmarks.jobs import Job, describe_error, open_answers, run_worker
@@ -27,6 +26,7 @@ from benchmarks.work import flops, optimizer_bytes
 from experiment.config import Config
 from experiment.data import load_available
 from experiment.errors import InputError
+from experiment.pixels import Data
 from experiment.recipes import recipe
 from experiment.stream import Stream
 
@@ -72,7 +72,7 @@ def main(job: TimingJob) -> None:
     side.set_matmul(job.matmul)
 
     def built(config: Config) -> Variant:
-        typed = data.astype(config.dtype, copy=False)
+        typed = data.astype(config.dtype)
         return build(job.variant, config, typed, device, job.iterations)
 
     try:
@@ -125,7 +125,7 @@ def _compiled(
 def _warm(
     job: TimingJob,
     config: Config,
-    data: NDArray[np.floating],
+    data: Data,
     side: Any,
     variant: Variant,
     game: Any,
@@ -178,7 +178,7 @@ def _warm(
 def exclusion(
     job: TimingJob,
     config: Config,
-    data: NDArray[np.floating],
+    data: Data,
     side: Any,
     built: Callable[[Config], Variant],
 ) -> str | None:

@@ -26,6 +26,7 @@ from experiment.config import Config
 from experiment.errors import InputError
 from experiment.files import replacing
 from experiment.machine import versions
+from experiment.pixels import Data, data_digest
 
 # What may differ between a run and its continuation.
 FREE_ON_RESUME = ("steps", "sample_every")
@@ -49,7 +50,7 @@ class Checkpoint(NamedTuple):
 
 
 def describe(
-    config: Config, data: NDArray, learning_rate_factor: float = 1.0
+    config: Config, data: Data, learning_rate_factor: float = 1.0
 ) -> dict[str, str]:
     """What a checkpoint says of its run, next to the state.
 
@@ -59,11 +60,9 @@ def describe(
         learning_rate_factor: of the config's learning rates, by which the run
             continues.
     """
-    digest = hashlib.sha256(f"{data.dtype} {data.shape}".encode())
-    digest.update(np.ascontiguousarray(data).data)
     return {
         "config": json.dumps(asdict(config)),
-        "data": digest.hexdigest(),
+        "data": data_digest(data),
         "learning_rate_factor": repr(learning_rate_factor),
         "versions": json.dumps(versions()),
     }
@@ -122,7 +121,7 @@ def require_run(
     folder: Path,
     config: Config,
     checkpoint: Checkpoint,
-    data: NDArray | None = None,
+    data: Data | None = None,
 ) -> None:
     """Makes sure that a checkpoint is of its folder's config and data.
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from experiment.config import Config
 from experiment.errors import InputError
+from experiment.pixels import Data
 from experiment.stream import Stream, fixed_noise
 from experiment.watch import spread
 
@@ -50,7 +51,7 @@ class Chunk(NamedTuple):
 def iterate(
     twin: ModuleType,
     config: Config,
-    data: NDArray[np.floating],
+    data: Data,
     device: Any,
     game: Any,
     step: int,
@@ -87,7 +88,7 @@ def iterate(
 def advance_by(
     twin: ModuleType,
     config: Config,
-    data: NDArray[np.floating],
+    data: Data,
     device: Any,
     train: Callable | None,
 ) -> Callable[[Any, int, int], tuple[Any, Any]]:

@@ -7,7 +7,13 @@ from importlib import import_module
 from pathlib import Path
 
 from experiment.inputs import check_inputs
-from experiment.parser import Parser, add_data, add_device, run_command
+from experiment.parser import (
+    Parser,
+    add_data,
+    add_device,
+    add_images,
+    run_command,
+)
 from experiment.processes import ALONE, find_place
 from experiment.recipes import DEFAULT
 from experiment.train_options import (
@@ -122,6 +128,7 @@ def _parser(name: str) -> argparse.ArgumentParser:
         f"same: {first} (default), {', '.join(others)}",
     )
     add_data(how)
+    add_images(how)
     add_device(how)
     how.add_argument(
         "--devices",
@@ -220,6 +227,7 @@ def _parser(name: str) -> argparse.ArgumentParser:
         "--n", type=int, default=40, help="number of samples"
     )
     add_data(neighbours)
+    add_images(neighbours)
 
     judge = commands.add_parser(
         "evaluate",

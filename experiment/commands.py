@@ -145,9 +145,10 @@ def nearest(twin: ModuleType, options: argparse.Namespace) -> int:
     config, _, game = _game_of(twin, options, (".png",))
     samples = twin.sample_images(game, fixed_noise(config, options.n))
     samples = _images(config, samples)
-    data = datasets.load(config, options.data_dir, options.download)
-    if config.output == "tanh":
-        data = (data + 1) / 2
+    in_unit = replace(config, output="sigmoid")  # as the samples are
+    data = datasets.load(
+        in_unit, options.data_dir, options.download, options.skip_unreadable
+    )
     figures.save_nearest(options.out, samples, nearest_images(samples, data))
     print(options.out)
     return 0

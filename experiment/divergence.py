@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from experiment.chunks import CHUNK, advance_by
 from experiment.config import Config
+from experiment.pixels import Data
 from experiment.recipes import starts_of
 
 
@@ -34,7 +35,7 @@ class Place(NamedTuple):
 def find_place(
     twin: ModuleType,
     config: Config,
-    data: NDArray[np.floating],
+    data: Data,
     device: Any,
     game: Any,
     step: int,

@@ -46,8 +46,13 @@ class _Size(NamedTuple):
     frames: int
 
 
-# By the side of an image; in colour a run takes 4 MB of a page at most.
-_SIZES = {28: _Size(21, 4, 51), 64: _Size(11, 2, 12)}
+# By the largest side; in colour a run takes 6 MB of a page at most.
+_SIZES = {
+    28: _Size(21, 4, 51),
+    64: _Size(11, 2, 12),
+    128: _Size(7, 1, 6),
+    256: _Size(3, 1, 3),
+}
 
 
 def plane(corners: NDArray[np.floating], nodes: int) -> NDArray[np.floating]:
@@ -101,7 +106,7 @@ def explore_page(
         seed = configs[0].seed
     corners = fixed_noise(replace(configs[0], seed=seed), 4)
     side = sample_shape(configs[0])[0]
-    size = _SIZES[side]
+    size = next(size for most, size in _SIZES.items() if side <= most)
     data = {
         "side": side,
         "nodes": size.nodes,

@@ -90,7 +90,7 @@ def save_nearest(
 
     Digits are black on white there, to be told apart.
     """
-    columns, digits = min(columns, len(samples)), samples.shape[-1] == 1
+    columns, digits = min(columns, len(samples)), samples.shape[1] == 28
     strips = []
     for i in range(0, len(samples), columns):
         row = slice(i, i + columns)
@@ -119,8 +119,11 @@ def save_walk(
     path: Path, images: NDArray[np.floating], milliseconds: int = 80
 ) -> None:
     """Images (n, h, w, c) in [0, 1], each a frame of a GIF, enlarged."""
+    times = min(8, 512 // images.shape[1])
     grids = (grid(image[np.newaxis], columns=1) for image in images)
-    frames = [Image.fromarray(g.repeat(8, 0).repeat(8, 1)) for g in grids]
+    frames = [
+        Image.fromarray(g.repeat(times, 0).repeat(times, 1)) for g in grids
+    ]
     _save_gif(path, frames, [milliseconds] * len(frames))
 
 

@@ -4,19 +4,17 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from experiment.chunks import DivergedError, iterate, require_finite
 from experiment.config import Config
 from experiment.peers import Peers
+from experiment.pixels import Data
 from experiment.signals import StopRequest
 
 
 def follow(
     twin: ModuleType,
     config: Config,
-    data: NDArray[np.floating],
+    data: Data,
     device: Any,
     game: Any,
     step: int,

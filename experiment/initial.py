@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from experiment.config import Config
 from experiment.data import mean_logit
+from experiment.pixels import Data
 
 State = dict[str, NDArray]
 
 
 def initial_state(
-    config: Config, state: Mapping[str, NDArray], data: NDArray[np.floating]
+    config: Config, state: Mapping[str, NDArray], data: Data
 ) -> State:
     """A state with its initial weights and batch statistics.
 

@@ -25,8 +25,25 @@ def hold(path: Path) -> Iterator[None]:
     Raises:
         InputError: another process holds it, or the file system has no locks.
     """
+    with _held(path, fcntl.LOCK_NB):
+        yield
+
+
+@contextmanager
+def hold_in_turn(path: Path) -> Iterator[None]:
+    """Locks ``path`` as ``hold`` does, once no other process holds it.
+
+    Raises:
+        InputError: the file system has no locks.
+    """
+    with _held(path, 0):
+        yield
+
+
+@contextmanager
+def _held(path: Path, how: int) -> Iterator[None]:
     lock_file = _lock_file(path)
-    file = _lock(lock_file, path)
+    file = _lock(lock_file, path, how)
     file.truncate(0)
     file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
     file.flush()
@@ -56,13 +73,13 @@ def _lock_file(path: Path) -> Path:
     return path / LOCK if path.is_dir() else path.with_name(f"{path.name}.lock")
 
 
-def _lock(lock_file: Path, path: Path) -> TextIO:
+def _lock(lock_file: Path, path: Path, how: int) -> TextIO:
     if lock_file.exists() and not lock_file.is_file():
         raise InputError(f"{lock_file} is not a file: remove it")
     while True:
         file = lock_file.open("a+")
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | how)
         except BlockingIOError as error:
             file.seek(0)
             holder = file.read().strip() or "another process"

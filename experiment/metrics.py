@@ -5,11 +5,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import rel_entr
-from sklearn.metrics import pairwise_distances_chunked
+from sklearn.metrics import (
+    pairwise_distances_argmin_min,
+    pairwise_distances_chunked,
+)
 from sklearn.neighbors import NearestNeighbors
+
+from experiment.pixels import Data
 
 # Memory for one block of distances, in MiB.
 _MEMORY = 16
+_MOST_NUMBERS = 2**26  # of the examples that are compared at a time
 
 
 def frechet_distance(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
@@ -105,13 +111,16 @@ def _share_within(
     return float(np.concatenate([*blocks]).mean())
 
 
-def nearest(
-    images: NDArray[np.floating], data: NDArray[np.floating]
-) -> NDArray[np.floating]:
+def nearest(images: NDArray[np.floating], data: Data) -> NDArray[np.floating]:
     """The nearest example of ``data`` to each image, by pixels."""
-    neighbours = NearestNeighbors(n_neighbors=1, algorithm="brute")
-    neighbours.fit(data.reshape(len(data), -1))
-    found = neighbours.kneighbors(
-        images.reshape(len(images), -1), return_distance=False
-    )
-    return data[found[:, 0]]
+    flat = images.reshape(len(images), -1)
+    least = np.full(len(images), np.inf)
+    chosen = np.zeros(len(images), np.int64)
+    count = max(1, _MOST_NUMBERS // flat.shape[1])
+    for first in range(0, len(data), count):
+        some = data[first : first + count].reshape(-1, flat.shape[1])
+        found, distances = pairwise_distances_argmin_min(flat, some)
+        nearer = distances < least
+        least[nearer] = distances[nearer]
+        chosen[nearer] = first + found[nearer]
+    return data[chosen]

@@ -39,6 +39,16 @@ def add_data(parser: Any, required: bool = False) -> None:
     )
 
 
+def add_images(parser: Any) -> None:
+    """Adds how a folder of images is read."""
+    parser.add_argument(
+        "--skip-unreadable",
+        action="store_true",
+        help="data folder: leave out images that cannot be read, and say how "
+        "many; without it they are an error",
+    )
+
+
 def add_device(parser: Any) -> None:
     """Adds where to compute."""
     parser.add_argument(

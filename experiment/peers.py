@@ -7,12 +7,14 @@ of them, so that a launcher can start all again from the last checkpoint.
 
 import hashlib
 import json
+import math
 import os
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
@@ -23,6 +25,7 @@ from numpy.typing import NDArray
 
 from experiment.config import Config
 from experiment.errors import InputError
+from experiment.pixels import Data, data_digest
 from experiment.processes import ALONE, Place
 from experiment.signals import StopRequest
 
@@ -118,10 +121,19 @@ class Peers:
         self._beat()
         return result
 
+    @contextmanager
+    def patient(self) -> Iterator[None]:
+        """Takes nothing for a hang within the context."""
+        self._pace = math.inf
+        try:
+            yield
+        finally:
+            self._beaten, self._pace = time.monotonic(), 0.0
+
     def require_same(
         self,
         config: Config,
-        data: NDArray[np.floating],
+        data: Data,
         state: Mapping[str, NDArray],
     ) -> None:
         """Compares digests of what all processes must have alike.
@@ -139,7 +151,7 @@ class Peers:
         text = json.dumps(asdict(config), sort_keys=True).encode()
         ours = {
             "settings": _digest(text),
-            "data": _digest(np.ascontiguousarray(data).tobytes()),
+            "data": _digest(data_digest(data).encode()),
             "weights": _digest(*(a.tobytes() for a in state.values())),
         }
         for what, digest in ours.items():

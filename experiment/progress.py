@@ -3,6 +3,8 @@
 import math
 import statistics
 import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 from numpy.typing import NDArray
 from rich.console import Console
@@ -15,6 +17,8 @@ from rich.progress import (
 )
 
 from experiment.config import Config
+
+T = TypeVar("T")
 
 
 class _Console(Console):
@@ -103,3 +107,33 @@ class RunProgress:
                 soft_wrap=True,
                 highlight=False,
             )
+
+
+def tell_progress(items: Iterable[T], total: int, what: str) -> Iterator[T]:
+    """Iterates, and says on stderr how many are done, once that takes 2 s.
+
+    A bar on a terminal, else a line in a while.
+    """
+    console = _Console()
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    task, due = bar.add_task(what, total=total), time.monotonic() + 2
+    try:
+        for done, item in enumerate(items):
+            bar.update(task, completed=done)
+            if time.monotonic() > due:
+                due += 10
+                bar.start()
+                if bar.disable:
+                    text = f"{done:,} of {total:,} {what}"
+                    console.print(text, highlight=False)
+            yield item
+    finally:
+        bar.stop()

@@ -8,9 +8,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from experiment import data as datasets
 from experiment import run
 from experiment.checkpoints import set_aside
@@ -18,6 +15,7 @@ from experiment.config import Config
 from experiment.errors import InputError
 from experiment.lock import hold
 from experiment.peers import Peers
+from experiment.pixels import Data
 from experiment.processes import Place, require_even
 from experiment.resume import find_folder, resumed_config
 from experiment.train_options import NEWEST
@@ -34,7 +32,7 @@ class Inputs(NamedTuple):
     """
 
     config: Config
-    data: NDArray[np.floating]
+    data: Data
     folder: Path
 
 
@@ -66,7 +64,14 @@ def load_inputs(
         now = datetime.now().strftime("%Y%m%d-%H%M%S")
         name = f"{twin.__package__}-{config.recipe}-{now}"
         folder = options.out or Path("runs") / name
-    data = datasets.load(config, options.data_dir, options.download)
+    with peers.patient():  # to decode images may take long
+        data = datasets.load(
+            config,
+            options.data_dir,
+            options.download,
+            options.skip_unreadable,
+            datasets.tell if peers.writes else lambda text: None,
+        )
     if options.epochs is not None:
         steps = options.epochs * len(data) / (config.k * config.batch_size)
         config = replace(config, steps=max(1, round(steps)))

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiment.config import Config
+from experiment.pixels import Data
 
 
 class DiscriminatorBatch(NamedTuple):
@@ -77,7 +78,7 @@ class Stream:
     """
 
     config: Config
-    data: NDArray[np.floating]
+    data: Data
     rows: slice = field(default_factory=lambda: slice(None))
 
     def batch(self, step: int) -> Batch | DiscriminatorBatch:

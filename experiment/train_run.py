@@ -5,8 +5,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 
 from experiment import run
@@ -26,6 +24,7 @@ from experiment.errors import InputError
 from experiment.events import add_event
 from experiment.followers import follow
 from experiment.peers import Peers
+from experiment.pixels import Data
 from experiment.restore import restored, with_weights
 from experiment.resume import require_more
 from experiment.training import Outcome, Settings, run_training
@@ -47,7 +46,7 @@ class Training:
         self,
         twin: ModuleType,
         config: Config,
-        data: NDArray[np.floating],
+        data: Data,
         device: Any,
         variant: str,
         folder: Path,

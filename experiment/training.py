@@ -22,6 +22,7 @@ from experiment.image_files import whole_frames
 from experiment.machine import versions
 from experiment.metrics_log import MetricsLog, load_metrics
 from experiment.peers import Peers
+from experiment.pixels import Data
 from experiment.progress import RunProgress
 from experiment.saver import Saver
 from experiment.signals import StopRequest
@@ -73,7 +74,7 @@ DEFAULTS = Settings()
 def run_training(
     twin: ModuleType,
     config: Config,
-    data: NDArray[np.floating],
+    data: Data,
     device: Any,
     game: Any,
     folder: Path,
@@ -222,7 +223,7 @@ def _how_to_resume(
 def _draw(
     twin: ModuleType,
     config: Config,
-    data: NDArray[np.floating],
+    data: Data,
     folder: Path,
     say: Callable[[str], None],
     game: Any,
@@ -261,7 +262,7 @@ def _draw_whole(
 def _save_images(
     twin: ModuleType,
     config: Config,
-    data: NDArray[np.floating],
+    data: Data,
     game: Any,
     folder: Path,
     step: int,
@@ -270,13 +271,14 @@ def _save_images(
     path = folder / "samples" / f"{step:06d}.png"
     path.parent.mkdir(exist_ok=True)
     if config.data == "gaussian":
-        mean, deviation = data.mean(), data.std()
+        numbers = np.asarray(data)
+        mean, deviation = numbers.mean(), numbers.std()
         x = np.linspace(mean - 5 * deviation, mean + 5 * deviation, 201)
         x = x.astype(config.dtype)
         probability = twin.discriminate(game, x[:, np.newaxis])
         z = fixed_noise(config, 10_000)
         samples = twin.sample_images(game, z)
-        figures.save_figure1(path, data, z, samples, x, probability, step)
+        figures.save_figure1(path, numbers, z, samples, x, probability, step)
     else:
         samples = twin.sample_images(game, fixed_noise(config, _IMAGES))
         figures.save_samples(path, samples, columns=8)

@@ -9,6 +9,8 @@ from experiment.errors import InputError
 
 # Sizes beyond it are a slip: they would fill any memory.
 _LARGEST = 100_000
+_IMAGE_SIZES = 32, 256  # of data folder, the smallest and the largest
+_DIGITS_SIZE = 28
 # The losses whose D(x) is a sigmoid.
 PAPER_LOSSES = ("saturating", "non-saturating")
 
@@ -62,6 +64,14 @@ def _require_sizes(config: Any) -> None:
         _require(config, name, value >= 1, "at least 1")
         _require(config, name, value <= _LARGEST, f"at most {_LARGEST:,}")
     _require(config, "pieces", 1 <= config.pieces <= 1000, "in [1, 1000]")
+    low, high = _IMAGE_SIZES
+    _require(
+        config,
+        "image_size",
+        low <= config.image_size <= high,
+        f"from {low} to {high}",
+    )
+    _require(config, "channels", config.channels in (1, 3), "1 or 3")
     for name in ("steps", "sample_every", "epoch_steps"):
         value = getattr(config, name)
         _require(config, name, value >= 1, "at least 1")
@@ -121,15 +131,19 @@ def _require_combinations(config: Any) -> None:
             f"discriminator-dense belongs to network dcgan, not "
             f"{config.network}: give all sizes to discriminator-hidden"
         )
-    side = 64 if config.data == "folder" else 28
+    folder = config.data == "folder"
+    for item in fields(config):
+        value = getattr(config, item.name)
+        of_folder = item.name in ("image_size", "channels")
+        if of_folder and value != item.default and not folder:
+            raise InputError(
+                f"{item.name.replace('_', '-')} is {value}: it belongs to data "
+                f"folder, not {config.data}; leave it out"
+            )
+    side = config.image_size if folder else _DIGITS_SIZE
     depths = len(config.generator_hidden), len(config.discriminator_hidden)
-    if config.network == "dcgan" and any(side % 2**n for n in depths):
-        raise InputError(
-            f"network dcgan halves {side}x{side} pixels in each layer of "
-            f"D and doubles them in each of G: give at most "
-            f"{(side & -side).bit_length() - 1} sizes to generator-hidden "
-            "and to discriminator-hidden"
-        )
+    if config.network == "dcgan" and side % 2 ** max(depths):
+        raise InputError(_divisible(side, max(depths), folder))
     if config.network == "dcgan" and config.batch_size == 1:
         _require_several_values(side, depths)
     if config.network == "dcgan" and config.keep_input * config.keep_hidden < 1:
@@ -173,3 +187,25 @@ def _require_several_values(side: int, depths: tuple[int, int]) -> None:
             "where the images have 1x1 pixels: give a larger batch-size, or "
             "fewer sizes to generator-hidden and discriminator-hidden"
         )
+
+
+def _divisible(side: int, depth: int, folder: bool) -> str:
+    """What to change if the layers of a dcgan cannot make the images."""
+    ways = []
+    step, (low, high) = 2**depth, _IMAGE_SIZES
+    below = side // step * step
+    fits = [str(n) for n in (below, below + step) if low <= n <= high]
+    if folder and fits:
+        ways.append(
+            f"take a multiple of {step} for image-size, as {' or '.join(fits)}"
+        )
+    if most := (side & -side).bit_length() - 1:
+        ways.append(
+            f"give at most {most} sizes to generator-hidden and to "
+            "discriminator-hidden"
+        )
+    advice = ", or ".join(ways) or "take image-size 64, and fewer layers"
+    return (
+        f"network dcgan halves {side}x{side} pixels in each layer of D and "
+        f"doubles them in each of G: {advice}"
+    )

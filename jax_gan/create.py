@@ -5,14 +5,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import linen as nn
-from numpy.typing import NDArray
 
 from experiment.config import Config
 from experiment.errors import InputError
 from experiment.initial import initial_state
+from experiment.pixels import Data
 from jax_gan.game import Game, Player
 from jax_gan.losses import LOSSES
 from jax_gan.models import create_networks
@@ -27,9 +26,7 @@ UPDATES: dict[str, Callable[..., Any]] = {
 }
 
 
-def create(
-    config: Config, data: NDArray[np.floating], device: Any = None
-) -> Game:
+def create(config: Config, data: Data, device: Any = None) -> Game:
     """The game before its first step.
 
     Args:

@@ -11,6 +11,7 @@ from jax import Array, lax, random
 from numpy.typing import NDArray
 
 from experiment.config import Config
+from experiment.pixels import Data
 from experiment.stream import (
     Batch,
     DiscriminatorBatch,
@@ -19,6 +20,7 @@ from experiment.stream import (
 )
 from jax_gan.game import Game
 from jax_gan.parallel import copy_inside, local, split_inside
+from jax_gan.pixels import DevicePixels, place_data
 from jax_gan.train import Metrics
 
 
@@ -41,7 +43,7 @@ def discriminate(game: Game, x: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def sample_batch(
-    config: Config, data: Array, key: Array
+    config: Config, data: Array | DevicePixels, key: Array
 ) -> Batch | DiscriminatorBatch:
     """The batch of one iteration, drawn by JAX from the key.
 
@@ -84,7 +86,7 @@ def sample_batch(
 
 
 def device_stream(
-    config: Config, data: NDArray[np.floating], device: Any = None
+    config: Config, data: Data, device: Any = None
 ) -> Callable[[Game, int, int], tuple[Game, Metrics]]:
     """``train`` with batches drawn on the device, inside the run.
 
@@ -92,12 +94,12 @@ def device_stream(
         A function of (game, first, count) that runs ``count`` iterations from
         number ``first``; a pure function of the seed and these numbers.
     """
-    data = jax.device_put(data, device)
+    on_device = place_data(data, device)
     # The generator of the hardware: several times faster than the default.
     key = jax.device_put(random.key(config.seed, impl="rbg"), device)
     any_run = config.of_any_run()
     return lambda game, first, count: _run(
-        any_run, game, data, key, first, count, device
+        any_run, game, on_device, key, first, count, device
     )
 
 
@@ -109,7 +111,7 @@ def device_stream(
 def _run(
     config: Config,
     game: Game,
-    data: Array,
+    data: Array | DevicePixels,
     key: Array,
     first: int,
     count: int,

@@ -16,10 +16,10 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from experiment.config import Config
 from experiment.data import load_available
+from experiment.pixels import Data
 from experiment.processes import ALONE, Place, find_place, free_port
 from experiment.stream import Batch, DiscriminatorBatch, Stream
 from parity_tests.compare import NO_GAP, Arrays, Gap, by_kind, gap
@@ -48,7 +48,7 @@ class Job:
     fault: str = ""
 
     @property
-    def data(self) -> NDArray[np.floating]:
+    def data(self) -> Data:
         """The training set."""
         return small_data() if self.small else load_available(self.config)
 

@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
 from experiment.errors import InputError
+from parity_tests.arrays_torch import entries_of
 from parity_tests.forward_pass import (
     Arrays,
     Pass,
@@ -31,7 +32,7 @@ from parity_tests.side import (
     neutral_path,
     unique,
 )
-from parity_tests.side_torch import entries_of, to_array, to_tensor
+from parity_tests.side_torch import to_array, to_tensor
 
 _CHANNELS_FIRST = Layout(
     lambda array: np.moveaxis(array, 1, -1) if array.ndim > 2 else array,

@@ -4,12 +4,10 @@ from collections.abc import Collection, Iterator
 from functools import partial
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 import jax_gan
 import torch_ref
 from experiment.config import Config
+from experiment.pixels import Data
 from experiment.stream import Stream, fixed_noise
 from parity_tests.check import check_pair
 from parity_tests.compare import NO_GAP, Gap
@@ -22,7 +20,7 @@ TOLERANCE = 1e-12  # of float64
 _KINDS = {"metric": "metrics", "gradient": "gradients"}
 
 
-def both_games(config: Config, data: NDArray[np.floating]) -> tuple[Any, Any]:
+def both_games(config: Config, data: Data) -> tuple[Any, Any]:
     """The game in JAX and in PyTorch, from the weights that JAX drew."""
     jax_gan.select_device("cpu", config)
     torch_ref.select_device("cpu", config)
@@ -31,9 +29,7 @@ def both_games(config: Config, data: NDArray[np.floating]) -> tuple[Any, Any]:
     return ours, torch_ref.from_numpy(theirs, jax_gan.to_numpy(ours))
 
 
-def iterations(
-    config: Config, data: NDArray[np.floating], steps: int
-) -> Iterator[Iteration]:
+def iterations(config: Config, data: Data, steps: int) -> Iterator[Iteration]:
     """The batches of a run; the last iteration evaluates both players."""
     stream = Stream(config, data)
     evaluation = fixed_noise(config, 32), data[:32]
@@ -44,7 +40,7 @@ def iterations(
 
 def check_twins(
     config: Config,
-    data: NDArray[np.floating],
+    data: Data,
     steps: int,
     at: Collection[int] | None = None,
 ) -> Result:
@@ -89,7 +85,7 @@ def plural(kind: str) -> str:
 
 def worst_gaps(
     config: Config,
-    data: NDArray[np.floating],
+    data: Data,
     steps: int,
     at: Collection[int] | None = None,
 ) -> dict[str, Gap]:

@@ -20,6 +20,7 @@ from experiment.peers import Peers
 from experiment.processes import Place
 from experiment.signals import StopRequest
 
+ENDING = "ends", "reads long"  # its chunk 9 is the last
 _KEY = b"peers"
 
 
@@ -61,6 +62,9 @@ def main(rank: int, processes: int, port: int, what: str) -> None:
     last = rank == processes - 1
 
     def load() -> None:
+        if what == "reads long":
+            with peers.patient():
+                time.sleep(2 * module.HANG_SECONDS)
         if what == "all fail" or (what == "fails" and last):
             raise InputError("there are no data")
 
@@ -80,7 +84,7 @@ def main(rank: int, processes: int, port: int, what: str) -> None:
             while True:
                 time.sleep(0.02)
                 step += 1
-                ends = what == "ends" and last and step == 9
+                ends = what in ENDING and last and step == 9
                 agreed = peers.agree(stop, ends)
                 if agreed.ends or agreed.stops:
                     break

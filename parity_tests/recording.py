@@ -6,11 +6,11 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 from numpy.typing import NDArray
 
 from experiment.config import Config
 from experiment.errors import InputError
+from experiment.pixels import Data
 from experiment.stream import Stream
 from parity_tests.container import GAN, VERSIONS, write_recording
 from parity_tests.conventions import CONVENTIONS
@@ -38,7 +38,7 @@ class _Reference(TorchTwin):
 
 def record_recipe(
     config: Config,
-    data: NDArray[np.floating],
+    data: Data,
     steps: int,
     folder: Path,
     states_at: Iterable[int] = STATES_AT,

@@ -11,8 +11,8 @@ from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 from experiment.errors import InputError
 from parity_tests import check_forward, transposed
+from parity_tests.arrays_torch import entries_of
 from parity_tests.examples import checkpoints
-from parity_tests.side_torch import entries_of
 from parity_tests.vjp import random_arrays
 
 

@@ -30,6 +30,7 @@ TWINS = pytest.mark.parametrize(
 )
 SMALL = ["--recipe", "mlp"]
 SMALL += ["--generator-hidden", "16", "--discriminator-hidden", "8"]
+DCGAN64 = ["--recipe", "dcgan64"]
 
 
 def _run(twin, *arguments):
@@ -155,11 +156,14 @@ BAD = {
     "data-dir": (["--data", "mnist", "--data-dir", "/nope"], "/nope", "--down"),
     "no data-dir": (["--data", "mnist"], "mnist", "--data-dir"),
     "deep": (
-        ["--recipe", "dcgan64", "--batch-size", "1", "--discriminator-hidden"]
-        + ["2"] * 6,
+        [*DCGAN64, "--batch-size", "1", "--discriminator-hidden"] + ["2"] * 6,
         "batch-size 1",
         "larger",
     ),
+    "image size": (["--image-size", "48"], "image-size is 48", "data folder"),
+    "small": ([*DCGAN64, "--image-size", "31"], "31", "from 32 to 256"),
+    "halves": ([*DCGAN64, "--image-size", "100"], "100x100", "as 96 or 112"),
+    "channels": ([*DCGAN64, "--channels", "2"], "channels is 2", "1 or 3"),
     "fit": (["--data", "gaussian"], "gaussian", "figure1"),
     "bias": (["--recipe", "mlp", "--output", "tanh"], "tanh", "sigmoid"),
 }
@@ -372,7 +376,7 @@ def test_a_folder_of_images(twin, images, tmp_path):
     with Image.open(png) as image:  # every image has all of blue
         assert image.getpixel((60, 200))[2] == 255
     config = load_config(out)
-    loaded = datasets.load(config, images)
+    loaded = np.asarray(datasets.load(config, images))
     assert loaded.shape == (6, 64, 64, 3)
     red = sorted(loaded[:, 0, 0, 0])
     assert np.allclose(red, [40 * i / 255 for i in range(6)])

@@ -190,7 +190,7 @@ def test_another_config_or_other_data(run, tmp_path, refused, monkeypatch):
     original = checkpoints.describe
 
     def described(config, data, *others):
-        return original(config, data + 1, *others)
+        return original(config, np.asarray(data) + 1, *others)
 
     monkeypatch.setattr(checkpoints, "describe", described)
     refused(command, resume, "data differ", "--initial-weights")

@@ -19,6 +19,7 @@ from experiment.processes import (
 )
 from experiment.stream import Stream, map_arrays
 from parity_tests.devices import environment_of
+from parity_tests.peers_process import ENDING
 from parity_tests.small import small_config, small_data
 
 # Where a process stands
@@ -206,8 +207,9 @@ class Group:
         return statuses, out, [e for _, err in said for e in err.splitlines()]
 
 
-def test_all_end_after_the_same_chunk():
-    statuses, out, errors = Group("ends").started().ended()
+@pytest.mark.parametrize("what", ENDING)
+def test_all_end_after_the_same_chunk(what):
+    statuses, out, errors = Group(what).started().ended()
     assert statuses == [0, 0, 0]
     assert out == ["step 9, signal None"] * 3
     assert not errors

@@ -8,7 +8,7 @@ from typing import Any, get_args
 from experiment.config import Config
 from experiment.data import load as load_data
 from experiment.errors import InputError
-from experiment.parser import add_data
+from experiment.parser import add_data, add_images
 from experiment.recipes import RECIPES, recipe
 from parity_tests.container import GAN
 from parity_tests.implementations import replay_implementation
@@ -91,6 +91,7 @@ def add_record(commands: Any) -> None:
     sets = get_args(Config.__dataclass_fields__["data"].type)
     command.add_argument("--data", help=f"data set: {', '.join(sets)}")
     add_data(command)
+    add_images(command)
 
 
 def _record(options: argparse.Namespace) -> int:
@@ -100,7 +101,9 @@ def _record(options: argparse.Namespace) -> int:
     changes = {name: getattr(options, name) for name in names}
     given = {name: v for name, v in changes.items() if v is not None}
     config = recipe(options.recipe, **given, **chosen(options))
-    data = load_data(config, options.data_dir, options.download)
+    data = load_data(
+        config, options.data_dir, options.download, options.skip_unreadable
+    )
     record_recipe(
         config, data, options.steps, options.out, lockstep=options.lockstep
     )

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from typing import Any, NamedTuple
 
-import numpy as np
 from numpy.typing import NDArray
 
 from experiment.config import Config
+from experiment.pixels import Data
 from experiment.stream import (
     Batch,
     DiscriminatorBatch,
@@ -51,7 +51,7 @@ class TwinSide(ABC):
 
     twin: Any  # the package: jax_gan or torch_ref
 
-    def __init__(self, config: Config, data: NDArray[np.floating]):
+    def __init__(self, config: Config, data: Data):
         """Creates the game.
 
         Args:

@@ -5,12 +5,12 @@ from functools import cache
 from typing import Any
 
 import jax
-import numpy as np
 from flax.traverse_util import flatten_dict
 from numpy.typing import NDArray
 
 import jax_gan
 from experiment.config import Config
+from experiment.pixels import Data
 from jax_gan.weights import neutral
 from parity_tests.side import Key
 from parity_tests.side_jax import keep_gradients
@@ -26,7 +26,7 @@ class JaxTwin(TwinSide):
 
     twin = jax_gan
 
-    def __init__(self, config: Config, data: NDArray[np.floating]):
+    def __init__(self, config: Config, data: Data):
         """As ``TwinSide``."""
         super().__init__(config, data)
         players = {

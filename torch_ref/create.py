@@ -3,11 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from experiment.config import Config
 from experiment.initial import initial_state
+from experiment.pixels import Data
 from torch_ref.game import Game, Player
 from torch_ref.losses import LOSSES
 from torch_ref.models import create_networks
@@ -22,9 +20,7 @@ UPDATES: dict[str, Callable[..., Any]] = {
 }
 
 
-def create(
-    config: Config, data: NDArray[np.floating], device: Any = None
-) -> Game:
+def create(config: Config, data: Data, device: Any = None) -> Game:
     """The game before its first step.
 
     Args:

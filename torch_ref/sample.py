@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from experiment.config import Config
+from experiment.pixels import Data
 from experiment.stream import (
     Batch,
     DiscriminatorBatch,
@@ -18,6 +19,7 @@ from experiment.stream import (
 )
 from torch_ref.game import Game
 from torch_ref.graphs import Train, graph_train
+from torch_ref.pixels import DevicePixels, place_data
 from torch_ref.processes import processes, rows
 from torch_ref.train import Metrics, train
 
@@ -49,7 +51,7 @@ def _like(game: Game, array: NDArray[np.floating]) -> Tensor:
 
 def sample_batch(
     config: Config,
-    data: Tensor,
+    data: Tensor | DevicePixels,
     rng: torch.Generator,
     rows: slice = slice(None),
 ) -> Batch | DiscriminatorBatch:
@@ -59,7 +61,7 @@ def sample_batch(
     several processes each takes its rows of it.
     """
     k, m = config.k, config.batch_size
-    like: Any = {"dtype": data.dtype, "device": data.device, "generator": rng}
+    like: Any = {"dtype": data.dtype, "device": rng.device, "generator": rng}
 
     def noise(*shape: int) -> Tensor:
         shape = (*shape, config.noise_size)
@@ -81,7 +83,7 @@ def sample_batch(
 
     def discriminator_batch(*shape: int) -> DiscriminatorBatch:
         chosen = torch.randint(
-            len(data), shape, device=data.device, generator=rng
+            len(data), shape, device=rng.device, generator=rng
         )
         return DiscriminatorBatch(
             x=data[chosen[..., rows]],
@@ -96,7 +98,7 @@ def sample_batch(
 
 
 def device_stream(
-    config: Config, data: NDArray[np.floating], device: Any = None
+    config: Config, data: Data, device: Any = None
 ) -> Callable[[Game, int, int], tuple[Game, Metrics]]:
     """``train`` with batches drawn on the device, inside the run.
 
@@ -104,7 +106,7 @@ def device_stream(
         A function of (game, first, count) that runs ``count`` iterations from
         number ``first``; a pure function of the seed and these numbers.
     """
-    on_device = torch.tensor(data, device=device)
+    on_device = place_data(data, device)
     rng = torch.Generator(device or "cpu")
 
     def draw(step: int) -> Batch | DiscriminatorBatch:
@@ -113,7 +115,7 @@ def device_stream(
         rng.manual_seed((config.seed * 0x9E3779B1 + step) % 2**32)
         return sample_batch(config, on_device, rng, rows(config.batch_size))
 
-    if on_device.is_cuda and processes() == 1:
+    if rng.device.type == "cuda" and processes() == 1:
         return train_in_pieces(draw, graph_train(train, _PIECE))
 
     def run(game: Game, first: int, count: int) -> tuple[Game, Metrics]:
