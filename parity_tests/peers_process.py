@@ -77,10 +77,10 @@ def main(rank: int, processes: int, port: int, what: str) -> None:
     peers.together(load)
     peers.together(compare)
     stop = StopRequest(peers.heard(lambda text: None), None)
-    print("started", flush=True)
     step = 0
     try:
         with stop:
+            print("started", flush=True)
             while True:
                 time.sleep(0.02)
                 step += 1

@@ -311,7 +311,7 @@ DAMAGES = {
     ),
     "another learning rate": (
         _index(lambda index: index["config"].update(learning_rate=0.5)),
-        ["index.json", "other entries"],
+        ["index.json", "was changed since"],
     ),
     "index hides a tensor": (
         _index(_hide),
