@@ -44,7 +44,7 @@ test: $(INSTALLED)
 # take as long as all the rest.
 LEVELS := $(patsubst %,parity_tests/test_%.py,steps layers geometries \
   faults forward fast_paths check check_forward checkpoint diagnose \
-  examples explore notebook precision recorded)
+  examples explore notebook precision protocol recorded bfloat16)
 test-levels test-rest: export OMP_NUM_THREADS = 1
 
 test-levels: $(INSTALLED)
