@@ -223,7 +223,8 @@ def _modelled(reductions: Mapping[str, Any]) -> list[str]:
         "although a card with few images is not used well. "
         f"Links: {assumed}.",
         f"Computation on one card, batch {size}: {times}, measured on "
-        f"{hardware(measured)}. All-reduces: as counted above.",
+        f"{hardware(measured)}. All-reduces: as counted above; for a GPU XLA "
+        "may combine others than for a CPU.",
         markdown_table(
             [
                 "twin",
