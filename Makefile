@@ -43,8 +43,8 @@ test: $(INSTALLED)
 # Two processes of one thread each: the runs are many and small. These levels
 # take as long as all the rest.
 LEVELS := $(patsubst %,parity_tests/test_%.py,steps layers geometries \
-  faults forward fast_paths check check_forward checkpoint diagnose \
-  examples explore notebook precision protocol recorded bfloat16)
+  faults fast_paths check check_forward checkpoint diagnose explore \
+  precision protocol recorded bfloat16)
 test-levels test-rest: export OMP_NUM_THREADS = 1
 
 test-levels: $(INSTALLED)

@@ -70,11 +70,11 @@ class Peers:
             twin: its ``join`` has connected them.
             place: of this process.
         """
-        self._gather, self.place = twin.gather, place
-        self._alone = place.processes == 1
+        self.place, self._alone = place, place.processes == 1
         self._left, self._ending = threading.Event(), threading.Lock()
         if self._alone:
             return
+        self._gather = twin.gather
         host = _digest(socket.gethostname().encode())
         pid = np.array([os.getpid()], np.uint32).view(np.uint8)
         hosts, pids = self._gather(host), self._gather(pid)

@@ -163,7 +163,8 @@ def run_group(
     finally:
         for one in group:
             one.kill()
-    assert statuses == [0] * processes
+    if any(statuses):
+        raise RuntimeError(f"the processes ended with statuses {statuses}")
     found = []
     for number in range(len(listed)):
         with np.load(folder / f"{number}.npz") as arrays:

@@ -32,6 +32,7 @@ from benchmarks.ladder import measure
 from benchmarks.plan import CALLS, Plan
 from benchmarks.processes import Worker, starter
 from benchmarks.results import load
+from benchmarks.schema import write_json
 from benchmarks.variant_names import STEPS
 from benchmarks.variants import AS_IT_IS, build, reversed_rows, side_of
 from benchmarks.work import flops, optimizer_bytes
@@ -739,12 +740,12 @@ def test_repetitions_are_added(tmp_path):
 def test_repetitions_of_another_machine_or_plan(odd, part, tmp_path, refused):
     out = tmp_path / "ladder.json"
     _ladder(out)
-    results = json.loads(out.read_text())
+    results = load(out)
     machine = results["machine"]
     machine["gpus"] = odd.get("gpus", machine["gpus"])
     machine["cpu"] = odd.get("machine", machine["cpu"])
-    text = json.dumps(results)
-    out.write_text(text)
+    write_json(out, results)
+    text = out.read_text()
     options = ["--workloads", "mlp", "--variants", *NAMES, "--add"]
     rounds = ["--rounds", odd.get("rounds", 3)]
     refused(main, ["ladder", "--out", out, *options, *rounds], part, out)
