@@ -40,6 +40,7 @@ def _twin(clock):
         __package__="stand_in",
         train=train,
         place=lambda batches, device: batches,
+        rows=lambda batch_size: slice(None),
         fetch=lambda count: {name: np.full(count, 0.5) for name in METRICS},
         sample_images=lambda game, z: rng.random((len(z), 28, 28, 1)),
         to_numpy=lambda game: {"weights": np.zeros(1)},
